@@ -1,0 +1,1 @@
+"""Scalar kernels, one idea a file: plain functions that Numba compiles and Python calls."""
