@@ -1,0 +1,24 @@
+"""The one exception that bad input raises. It carries every fault that was found, not only the first."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """Something the user gave cannot be used.
+
+    ``faults`` is a list of sentences, each in the form ``Part.field: value is wrong because ...; what to do``.
+    The command line prints them and exits with code 2.
+    """
+
+    def __init__(self, faults: str | Iterable[str]):
+        self.faults: list[str] = [faults] if isinstance(faults, str) else list(faults)
+        super().__init__("\n".join(self.faults))
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return `` (did you mean 'x'?)`` for the known word nearest to ``word``, or an empty string."""
+    close = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.5)
+    return f" (did you mean {close[0]!r}?)" if close else ""
