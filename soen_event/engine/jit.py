@@ -1,0 +1,97 @@
+"""Compile the plain functions of ``soen_event.physics`` with Numba, without touching the originals.
+
+Every function in a physics file is ordinary Python. :func:`compiled` returns a Numba copy of a module: each function is rebuilt with
+globals in which its callees are Numba copies too. So there is one source, and the reference engine runs it uncompiled.
+No ``fastmath``: additions and multiplications keep their order, and both engines give the same bits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+import sys
+import types
+from functools import cache
+from pathlib import Path
+from types import FunctionType, SimpleNamespace
+from typing import Any
+
+_PACKAGE = "soen_event"
+_SOURCES = ("physics", "engine")
+
+
+def _own_function(value: Any) -> bool:
+    return isinstance(value, FunctionType) and value.__module__.startswith(_PACKAGE + ".")
+
+
+@cache
+def _compiled_function(module: str, name: str, persistent: bool) -> Any:
+    import numba
+
+    function = getattr(importlib.import_module(module), name)
+    if persistent:
+        _refresh_cache()
+    namespace: dict[str, Any] = {}
+    copy = FunctionType(function.__code__, namespace, function.__name__, function.__defaults__, function.__closure__)
+    copy.__module__, copy.__qualname__ = function.__module__, function.__qualname__
+    for key, value in function.__globals__.items():
+        # Only what the code mentions: a module may also hold array helpers that Numba could not compile.
+        if key in function.__code__.co_names and _own_function(value) and value is not function:
+            namespace[key] = _compiled_function(value.__module__, value.__name__, False)
+        elif not _own_function(value):
+            namespace[key] = value
+    return numba.njit(cache=persistent, nogil=True)(copy)
+
+
+def compile_function(function: FunctionType, persistent: bool = False) -> Any:
+    """Return the Numba copy of one plain function; with ``persistent`` its machine code is kept on disk."""
+    return _compiled_function(function.__module__, function.__name__, persistent)
+
+
+def compiled(module: types.ModuleType) -> SimpleNamespace:
+    """Return a namespace with a Numba copy of every public plain function of ``module`` (compiled on first call)."""
+    names = [n for n, v in vars(module).items() if _own_function(v) and v.__module__ == module.__name__]
+    return SimpleNamespace(**{n: _compiled_function(module.__name__, n, False) for n in names})
+
+
+@cache
+def source_digest() -> str:
+    """Hash of every source file that takes part in compiled code, with the interpreter and Numba versions."""
+    import numba
+
+    root = Path(__file__).resolve().parent.parent
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(f"{sys.version_info[:3]} {numba.__version__}".encode())
+    for room in _SOURCES:
+        for path in sorted((root / room).glob("*.py")):
+            digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _cache_folder() -> Path:
+    """The folder in which Numba keeps this package's machine code, as Numba itself chooses it."""
+    from numba.core.caching import CacheImpl  # noqa: F401  (documented entry of Numba's caching)
+
+    base = os.environ.get("NUMBA_CACHE_DIR")
+    return Path(base) if base else Path(__file__).resolve().parent / "__pycache__"
+
+
+@cache
+def _refresh_cache() -> bool:
+    """Throw kept machine code away when any source that went into it has changed. Numba looks only at the outermost file."""
+    folder = _cache_folder()
+    stamp = folder / "soen_event.digest"
+    try:
+        if stamp.exists() and stamp.read_text() == source_digest():
+            return False
+        folder.mkdir(parents=True, exist_ok=True)
+        pattern = "**/compiled.*.nb[ic]" if "NUMBA_CACHE_DIR" in os.environ else "compiled.*.nb[ic]"
+        for kept in folder.glob(pattern):
+            kept.unlink(missing_ok=True)
+        temporary = stamp.with_suffix(f".{os.getpid()}")
+        temporary.write_text(source_digest())
+        os.replace(temporary, stamp)
+    except OSError:
+        return True  # a read-only installation compiles in memory
+    return True

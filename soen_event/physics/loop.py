@@ -1,0 +1,284 @@
+"""The integration loop of a dendrite: leak, flux quantum, phase, and when the next fluxon comes.
+
+The current in the loop obeys beta_eff ds/dtau = dp/dtau - alpha s, where p is the phase across the SQUID's arms (circuit.md 2). The
+whole turns of p are the fluxons; what is left is the phase within the turn, psi. So the current is kept as
+
+    s = q + (psi - leak) / beta_eff        q: sum of decayed quanta 2 pi/beta_eff,    d(leak)/dt = (psi - leak)/tau
+
+Three states of the SQUID (circuit.md 4 and 5, model f; design.md section 7):
+
+* SLEEP, u < 0: nothing happens until an input changes it or a bound on du/dt says that it may wake;
+* REST, u > 0 but not yet slipped: the saddle-node z' = gain u + z^2 carries the latency of the first fluxon (Airy law);
+* RUN: theta advances at the rate r of the source function; theta = 2 pi is a fluxon. u <= 0 ends it.
+
+Everything here is a plain function of numbers and arrays. Times are in ns, currents in I_c, fluxes in Phi0.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from soen_event.physics.elementary import exp, log
+from soen_event.physics.source import fold_flux, level, rate_above
+
+TWO_PI = 6.283185307179586
+PI = 3.141592653589793
+
+# States of a dendrite's SQUID.
+SLEEP, REST, RUN, HELD = 0, 1, 2, 3
+# What a dendrite waits for.
+NOTHING, LOOK, WAKE, STEP, SLIP, FLUXON, CROSS, RELEASE = range(8)
+
+CHANGE = 0.2  # largest relative change of the rate in one step
+SHORTEST = 0.001  # ns; a step is never shorter unless its goal is
+LONGEST = 0.2  # ns; longest step while running
+REST_ANGLE = 0.25  # largest turn of the saddle-node in one step
+REST_LONGEST = 0.05  # ns
+NEVER = 1.0e18  # ns
+
+
+def decay(dt: float, tau: float) -> float:
+    """e^(-dt/tau), exactly 1 at dt = 0."""
+    return exp(-dt / tau)
+
+
+def flux_at(amplitude: Any, tau: Any, arm: Any, start: int, stop: int, base: float, ext: float, ext_slope: float, ext_arm: float,
+            ext_arm_slope: float, dt: float) -> tuple:
+    """Flux ``dt`` after the last change: (phi, dphi/dt, flux of one-arm inputs, its derivative).
+
+    phi = base + ext + ext_slope dt + sum over modes start..stop of amplitude e^(-dt/tau); ``arm`` is 1 for modes of inputs that
+    thread one arm of the SQUID only (circuit.md 2), 0 for balanced ones.
+    """
+    phi = base + ext + ext_slope * dt
+    slope = ext_slope
+    one = ext_arm + ext_arm_slope * dt
+    one_slope = ext_arm_slope
+    for m in range(start, stop):
+        a = amplitude[m]
+        if a != 0.0:
+            v = a * exp(-dt / tau[m])
+            w = v / tau[m]
+            phi += v
+            slope -= w
+            if arm[m] == 1:
+                one += v
+                one_slope -= w
+    return phi, slope, one, one_slope
+
+
+def rest_phase(rest: Any, shape: Any, scale: Any, levels: Any, row: int, phi: float, ib: float) -> float:
+    """Mean junction phase of the resting SQUID at flux ``phi`` and the full bias, from the table of static phases.
+
+    Taken at i = ib (not ib - s), so that without flux the current of a loop decays exactly exponentially.
+    """
+    if shape[row, 5] != 1:
+        return 0.0
+    effective = phi + scale[row, 6] + scale[row, 4] * ib
+    threshold, _, _ = level(shape, scale, levels, row, effective)
+    y, _ = fold_flux(effective, 1)
+    k = 0.0
+    if ib < threshold:
+        k = math.sqrt(1.0 - ib / threshold)
+    n = 32
+    x = k * n
+    j = int(x)
+    if j >= n:
+        j = n - 1
+    f = x - j
+    w = y * 2.0 * n
+    m = int(w)
+    if m >= n:
+        m = n - 1
+    g = w - m
+    at = row * (n + 1) * (n + 1) + j * (n + 1) + m
+    low = rest[at] + g * (rest[at + 1] - rest[at])
+    at += n + 1
+    high = rest[at] + g * (rest[at + 1] - rest[at])
+    return low + f * (high - low)
+
+
+def leaked(leak: float, psi_before: float, psi_now: float, fraction: float) -> float:
+    """Leak of the phase after a stretch in which psi went from ``psi_before`` to ``psi_now``; fraction = 1 - e^(-dt/tau)."""
+    return leak + (0.5 * (psi_before + psi_now) - leak) * fraction
+
+
+def saddle_node(z: float, a: float, turn: float) -> float:
+    """Advance z' = a + z^2 by ``turn`` (in tau_0) with constant a. Exact; by series for short turns, by exponentials for a < 0."""
+    x = a * turn * turn
+    if -0.25 < x < 0.25:
+        c = 1.0 - x * (0.5 - x * (1.0 / 24.0 - x * (1.0 / 720.0 - x / 40320.0)))
+        s = turn * (1.0 - x * (1.0 / 6.0 - x * (1.0 / 120.0 - x * (1.0 / 5040.0 - x / 362880.0))))
+        below = c - s * z
+        if below < 1e-9:
+            return 1e9
+        return (c * z + s * a) / below
+    if a < 0.0:
+        w = math.sqrt(-a)
+        e = exp(-2.0 * w * turn)
+        below = e * (z + w) - (z - w)
+        if below < 1e-300:
+            return 1e9
+        return w * (e * (z + w) + (z - w)) / below
+    # A long turn above threshold: split it. (Callers keep turns short there.)
+    for _ in range(64):
+        z = saddle_node_short(z, a, turn / 64.0)
+    return z
+
+
+def saddle_node_short(z: float, a: float, turn: float) -> float:
+    """One short exact step of z' = a + z^2 (|a| turn^2 small)."""
+    x = a * turn * turn
+    c = 1.0 - x * (0.5 - x * (1.0 / 24.0 - x * (1.0 / 720.0 - x / 40320.0)))
+    s = turn * (1.0 - x * (1.0 / 6.0 - x * (1.0 / 120.0 - x * (1.0 / 5040.0 - x / 362880.0))))
+    below = c - s * z
+    if below < 1e-9:
+        return 1e9
+    return (c * z + s * a) / below
+
+
+def plan_rest(z: float, u: float, u_slope: float, gain: float, tau_0: float) -> tuple:
+    """Next step of a SQUID that is about to slip: (ns, SLIP or STEP).
+
+    When z has left the bottleneck (z >= 3 sqrt|a|) the time that is left is arctan(w/z)/w tau_0, by its series.
+    """
+    a = gain * u
+    w = math.sqrt(abs(a))
+    if z > 0.0 and z >= 3.0 * w:
+        p = a / (z * z)
+        left = (1.0 - p * (1.0 / 3.0 - p * (0.2 - p * (1.0 / 7.0 - p / 9.0)))) / z
+        return left * tau_0, SLIP
+    h = REST_ANGLE * tau_0 / (w + abs(z) + 1e-12)
+    if h > REST_LONGEST:
+        h = REST_LONGEST
+    if u_slope < 0.0 and u > 0.0 and -u_slope * h > 0.5 * u:
+        h = 0.5 * u / -u_slope
+        if h < SHORTEST:
+            h = SHORTEST
+    return h, STEP
+
+
+def airy_start(gain: float, u_slope: float, tau_0: float) -> float:
+    """z at the moment a smooth drive carries u through zero: Ai'(0)/Ai(0) (gain du/dtau)^(1/3); circuit.md 5."""
+    c = gain * u_slope * tau_0
+    if c <= 1e-30:
+        return 0.0
+    return -0.7290111 * exp(log(c) / 3.0)
+
+
+def plan_run(r: float, g_phi: float, g_i: float, phi_slope: float, arm_slope: float, s: float, tau: float, beta: float,
+             tau_0: float, theta: float, goal: float) -> tuple:
+    """Second-order step of theta towards ``goal``: (dtheta/dt, d2theta/dt2, ns, 1 if the goal is reached else 0).
+
+    d2theta/dt2 follows from r(phi(t), ib - s(t)) with ds/dt = (dtheta/dt + pi dphi_arm/dt)/beta - s/tau. A step is cut where
+    the rate would change by more than CHANGE or where the loop's own reaction would be overshot.
+    """
+    rate = r / tau_0
+    i_slope = s / tau - (rate + PI * arm_slope) / beta
+    curve = (g_phi * phi_slope + g_i * i_slope) / tau_0
+    need = goal - theta
+    if need < 0.0:
+        need = 0.0
+    square = rate * rate + 2.0 * curve * need
+    h = NEVER
+    if square > 0.0:
+        h = 2.0 * need / (rate + math.sqrt(square))
+    cap = LONGEST
+    if 0.02 * tau < cap:
+        cap = 0.02 * tau
+    bend = abs(curve)
+    if bend * cap > CHANGE * rate:
+        cap = CHANGE * rate / bend
+    if g_i * cap > 0.5 * beta * tau_0:
+        cap = 0.5 * beta * tau_0 / g_i
+    if cap < SHORTEST:
+        cap = SHORTEST
+    if h > cap:
+        return rate, curve, cap, 0
+    return rate, curve, h, 1
+
+
+def wake_after(amplitude: Any, tau_modes: Any, arm: Any, start: int, stop: int, base: float, ext: float, ext_slope: float,
+               q: float, leak: float, tau: float, beta: float, ib: float, low: float, high: float, shape: Any, scale: Any, levels: Any,
+               row: int, rest: Any, rest_origin: float, ext_arm: float, ext_arm_slope: float, tau_0: float) -> tuple:
+    """When a sleeping SQUID may wake if no input comes: (ns or NEVER, WAKE or LOOK or NOTHING).
+
+    Marches by safe steps |u|/L, where L bounds du/dt from above for all later times (every mode decays towards zero), so no
+    crossing is passed over. ``low``, ``high``: flux between which the part rests whatever its current.
+    """
+    rising = ext_slope if ext_slope > 0.0 else 0.0
+    falling = -ext_slope if ext_slope < 0.0 else 0.0
+    top = base + ext
+    bottom = top
+    for m in range(start, stop):
+        a = amplitude[m]
+        if a > 0.0:
+            top += a
+        elif a < 0.0:
+            bottom += a
+    if rising == 0.0 and falling == 0.0 and top < high and bottom > low:
+        return NEVER, NOTHING
+    steep = scale[row, 5] + 8.0 / beta
+    t = 0.0
+    for _ in range(48):
+        phi, slope, one, _ = flux_at(amplitude, tau_modes, arm, start, stop, base, ext, ext_slope, ext_arm, ext_arm_slope, t)
+        e = exp(-t / tau)
+        psi = rest_phase(rest, shape, scale, levels, row, phi, ib) - rest_origin + PI * one
+        s = q * e + (psi - leak * e) / beta
+        effective = phi + scale[row, 6] + scale[row, 4] * (ib - s)
+        threshold, _, _ = level(shape, scale, levels, row, effective)
+        u = ib - s - threshold
+        if u >= 0.0:
+            return t, WAKE
+        up = rising
+        down = falling
+        top = base + ext + ext_slope * t
+        bottom = top
+        for m in range(start, stop):
+            a = amplitude[m]
+            if a != 0.0:
+                v = a * exp(-t / tau_modes[m])
+                if v > 0.0:
+                    down += v / tau_modes[m]
+                    top += v
+                else:
+                    up -= v / tau_modes[m]
+                    bottom += v
+        if rising == 0.0 and falling == 0.0 and top < high and bottom > low:
+            return NEVER, NOTHING
+        back = abs(q) * e / tau + (abs(leak) + 4.0) / (beta * tau)
+        if phi >= 0.0 and phi <= 0.5 and low < 0.0 and high > 0.0 and high < 0.5:
+            # Upwards the threshold must be met with |phi| growing; downwards the flux must first cross the whole dead band.
+            h = -u / (back + steep * up + 1e-30)
+            if down > 0.0 and bottom <= low:
+                way = (phi - low) / down
+                if way < h:
+                    h = way
+        elif phi <= 0.0 and phi >= -0.5 and low < 0.0 and high > 0.0 and low > -0.5:
+            h = -u / (back + steep * down + 1e-30)
+            if up > 0.0 and top >= high:
+                way = (high - phi) / up
+                if way < h:
+                    h = way
+        else:
+            rate = up if up > down else down
+            h = -u / (back + steep * rate + 1e-30)
+        if h < 1.0e-6:
+            return t + 1.0e-6, WAKE
+        if t + h > 1.0e9:
+            return NEVER, NOTHING
+        t += h
+    return t, LOOK
+
+
+def source_at(shape: Any, scale: Any, cells: Any, levels: Any, row: int, phi: float, i: float) -> tuple:
+    """Source function at a part's flux and SQUID current: (r, g_phi, g_i, u, du/dphi, gain); the rate is looked up only if u > 0."""
+    k = scale[row, 4]
+    effective = phi + scale[row, 6] + k * i
+    threshold, slope, gain = level(shape, scale, levels, row, effective)
+    u = i - threshold
+    if u <= 0.0:
+        return 0.0, 0.0, 0.0, u, -slope, gain
+    r, r_u, r_phi = rate_above(shape, scale, cells, row, u, effective)
+    g_phi = r_phi - r_u * slope
+    return r, g_phi, r_u + k * g_phi, u, -slope, gain

@@ -1,0 +1,368 @@
+"""The source function g(phi, i): how fast a dendrite's SQUID makes fluxons, with a sharp onset and both derivatives.
+
+The rate depends on the bias and on the loop current only through i = ib - s (physics.md 2.2 a). It is tabulated over the
+distance from threshold, u = i - level(phi), along a = sqrt(u), in which the saddle-node onset is a straight line, and over y, the
+distance of the flux from half a quantum (folded), or the flux itself where the circuit has no mirror symmetry (RTTI).
+Bicubic cells carry value and derivatives. Below the level the rate is exactly zero: nothing is smeared.
+
+A table is a row of :class:`Sources`: flat arrays that both engines index in the same way. The scalar functions are compiled by
+:mod:`soen_event.engine.jit`; the builders at the end run once per device (``default_ri.npz`` ships the default device's table).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from soen_event.physics import squid
+
+if TYPE_CHECKING:
+    from soen_event.device import Device
+
+# Columns of Sources.shape (integers) and Sources.scale (floats).
+N_A, N_Y, N_LEVEL, CELL_AT, LEVEL_AT, MIRROR = range(6)
+A_MAX, A_BEND, Y_MAX, Y_BEND, SHIFT, STEEPEST, OFFSET = range(7)
+
+
+class Sources(NamedTuple):
+    """Source-function tables of a network, one row each.
+
+    ``shape``: int64 (n, 6), ``scale``: float64 (n, 7) (columns above), ``cells``: float64, 16 coefficients per bicubic cell,
+    ``levels``: float64, (threshold current, its slope in y, normal-form gain, 0) per node of the level curve,
+    ``rest``: float64 (n, 33, 33) flattened, static phases (:func:`soen_event.physics.squid.rest_table`; zeros for RTTI).
+    """
+
+    shape: np.ndarray
+    scale: np.ndarray
+    cells: np.ndarray
+    levels: np.ndarray
+    rest: np.ndarray
+
+
+def stretched(fraction: float, bend: float) -> float:
+    """Place of ``fraction`` in [0, 1] on an axis whose nodes crowd at 0: invert fraction = x (bend + (1 - bend) x)."""
+    if bend >= 1.0:
+        return fraction
+    return (math.sqrt(bend * bend + 4.0 * (1.0 - bend) * fraction) - bend) / (2.0 * (1.0 - bend))
+
+
+def fold_flux(phi: float, mirror: int) -> tuple:
+    """Return (y, dy/dphi): 1/2 - |phi| within one period for a mirror-symmetric SQUID, phi mod 1 otherwise."""
+    if mirror == 1:
+        y = phi - math.floor(phi + 0.5)
+        if y < 0.0:
+            return 0.5 + y, 1.0
+        return 0.5 - y, -1.0
+    return phi - math.floor(phi), 1.0
+
+
+def level(shape: Any, scale: Any, levels: Any, row: int, phi: float) -> tuple:
+    """Threshold current at flux ``phi``: (level, dlevel/dphi, normal-form gain). Active exactly where i > level.
+
+    For RI it is the static critical current of the SQUID (physics.md 2.2 b); for RTTI ib - s_sat(phi).
+    """
+    y, direction = fold_flux(phi, shape[row, MIRROR])
+    n = shape[row, N_LEVEL]
+    width = scale[row, Y_MAX] / n
+    x = y / width
+    k = int(x)
+    if k >= n:
+        k = n - 1
+    t = x - k
+    at = shape[row, LEVEL_AT] + 4 * k
+    v0 = levels[at]
+    m0 = levels[at + 1] * width
+    v1 = levels[at + 4]
+    m1 = levels[at + 5] * width
+    d = v1 - v0
+    c2 = 3.0 * d - 2.0 * m0 - m1
+    c3 = m0 + m1 - 2.0 * d
+    value = v0 + t * (m0 + t * (c2 + t * c3))
+    slope = (m0 + t * (2.0 * c2 + 3.0 * t * c3)) / width
+    gain = levels[at + 2] + t * (levels[at + 6] - levels[at + 2])
+    return value, slope * direction, gain
+
+
+def rate_above(shape: Any, scale: Any, cells: Any, row: int, u: float, phi: float) -> tuple:
+    """Rate at distance ``u`` above the level: (r, dr/du at constant flux, dr/dphi at constant u); zeros for u <= 0.
+
+    Beyond the table (u > A_MAX^2) the rate goes on with the slope 1/2 of two shunts in parallel.
+    """
+    if u <= 0.0:
+        return 0.0, 0.0, 0.0
+    beyond = 0.0
+    a_max = scale[row, A_MAX]
+    if u > a_max * a_max:
+        beyond = u - a_max * a_max
+        u = a_max * a_max
+    a = math.sqrt(u)
+    y, direction = fold_flux(phi, shape[row, MIRROR])
+    n_a = shape[row, N_A]
+    n_y = shape[row, N_Y]
+    bend_a = scale[row, A_BEND]
+    bend_y = scale[row, Y_BEND]
+    y_max = scale[row, Y_MAX]
+    j = int(stretched(a / a_max, bend_a) * n_a)
+    if j >= n_a:
+        j = n_a - 1
+    k = int(stretched(y / y_max, bend_y) * n_y)
+    if k >= n_y:
+        k = n_y - 1
+    x0 = j / n_a
+    x1 = (j + 1) / n_a
+    a0 = a_max * x0 * (bend_a + (1.0 - bend_a) * x0)
+    a1 = a_max * x1 * (bend_a + (1.0 - bend_a) * x1)
+    z0 = k / n_y
+    z1 = (k + 1) / n_y
+    y0 = y_max * z0 * (bend_y + (1.0 - bend_y) * z0)
+    y1 = y_max * z1 * (bend_y + (1.0 - bend_y) * z1)
+    s = (a - a0) / (a1 - a0)
+    t = (y - y0) / (y1 - y0)
+    at = shape[row, CELL_AT] + 16 * (j * n_y + k)
+    p0 = cells[at] + t * (cells[at + 1] + t * (cells[at + 2] + t * cells[at + 3]))
+    p1 = cells[at + 4] + t * (cells[at + 5] + t * (cells[at + 6] + t * cells[at + 7]))
+    p2 = cells[at + 8] + t * (cells[at + 9] + t * (cells[at + 10] + t * cells[at + 11]))
+    p3 = cells[at + 12] + t * (cells[at + 13] + t * (cells[at + 14] + t * cells[at + 15]))
+    q0 = cells[at + 1] + t * (2.0 * cells[at + 2] + 3.0 * t * cells[at + 3])
+    q1 = cells[at + 5] + t * (2.0 * cells[at + 6] + 3.0 * t * cells[at + 7])
+    q2 = cells[at + 9] + t * (2.0 * cells[at + 10] + 3.0 * t * cells[at + 11])
+    q3 = cells[at + 13] + t * (2.0 * cells[at + 14] + 3.0 * t * cells[at + 15])
+    r = p0 + s * (p1 + s * (p2 + s * p3))
+    r_a = (p1 + s * (2.0 * p2 + 3.0 * s * p3)) / (a1 - a0)
+    r_y = (q0 + s * (q1 + s * (q2 + s * q3))) / (y1 - y0)
+    if beyond > 0.0:
+        return r + 0.5 * beyond, 0.5, r_y * direction
+    if r < 0.0:
+        return 0.0, 0.0, 0.0
+    return r, r_a / (2.0 * a), r_y * direction
+
+
+def source(sources: Any, row: int, phi: float, i: float) -> tuple:
+    """g(phi, i) with derivatives: (r, dr/dphi, dr/di, u). r = 2 pi R_fq / omega_c (physics.md 2.1), u distance above threshold."""
+    shape, scale, cells, levels, _ = sources
+    k = scale[row, SHIFT]
+    effective = phi + scale[row, OFFSET] + k * i
+    threshold, slope, _ = level(shape, scale, levels, row, effective)
+    u = i - threshold
+    r, r_u, r_phi = rate_above(shape, scale, cells, row, u, effective)
+    g_phi = r_phi - r_u * slope
+    return r, g_phi, r_u + k * g_phi, u
+
+
+# --------------------------------------------------------------------------- building the tables (once per device, not in the loop)
+
+_VERSION = 1
+_AXES = {"n_a": 128, "n_y": 80, "a_bend": 0.15, "y_bend": 0.03, "u_max": 2.2, "n_level": 256}
+
+
+def _nodes(n: int, top: float, bend: float) -> np.ndarray:
+    x = np.arange(n + 1) / n
+    return top * x * (bend + (1.0 - bend) * x)
+
+
+def _cells(a: np.ndarray, y: np.ndarray, r: np.ndarray, symmetric_end: bool, periodic: bool) -> np.ndarray:
+    """Bicubic coefficients (n_a, n_y, 16) in cell coordinates from values on nodes, with spline derivatives at the nodes."""
+    from scipy.interpolate import CubicSpline
+
+    if symmetric_end:  # mirror the values beyond phi = 0, where the rate is even in the flux
+        pad = min(12, len(y) - 1)
+        ye = np.concatenate([y, 2.0 * y[-1] - y[-2:-2 - pad:-1]])
+        re = np.concatenate([r, r[:, -2:-2 - pad:-1]], axis=1)
+        r_y = CubicSpline(ye, re, axis=1)(y, 1)
+    else:
+        r_y = CubicSpline(y, r, axis=1, bc_type="periodic" if periodic else "not-a-knot")(y, 1)
+    r_a = CubicSpline(a, r, axis=0)(a, 1)
+    r_ay = CubicSpline(a, r_y, axis=0)(a, 1)
+    ha, hy = np.diff(a)[:, None], np.diff(y)[None, :]
+
+    def corner(f: np.ndarray) -> tuple[np.ndarray, ...]:
+        return f[:-1, :-1], f[:-1, 1:], f[1:, :-1], f[1:, 1:]
+
+    f, fa, fy, fay = corner(r), corner(r_a), corner(r_y), corner(r_ay)
+    block = np.empty((*f[0].shape, 4, 4))
+    block[..., 0, 0], block[..., 0, 1], block[..., 1, 0], block[..., 1, 1] = f
+    block[..., 2, 0], block[..., 2, 1], block[..., 3, 0], block[..., 3, 1] = (v * ha for v in fa)
+    block[..., 0, 2], block[..., 0, 3], block[..., 1, 2], block[..., 1, 3] = (v * hy for v in fy)
+    block[..., 2, 2], block[..., 2, 3], block[..., 3, 2], block[..., 3, 3] = (v * ha * hy for v in fay)
+    m = np.array([[1, 0, 0, 0], [0, 0, 1, 0], [-3, 3, -2, -1], [2, -2, 1, 1]], dtype=float)
+    return (m @ block @ m.T).reshape(*f[0].shape, 16)
+
+
+class Table(NamedTuple):
+    """One source function, ready to become a row of :class:`Sources`."""
+
+    shape: np.ndarray
+    scale: np.ndarray
+    cells: np.ndarray
+    levels: np.ndarray
+    rest: np.ndarray
+
+
+def _assemble(r: np.ndarray, a: np.ndarray, y: np.ndarray, axes: dict, curve: tuple[np.ndarray, np.ndarray, np.ndarray],
+              mirror: bool, shift: float, steepest: float, offset: float = 0.0, rest: np.ndarray | None = None) -> Table:
+    value, slope, gain = curve
+    levels = np.column_stack([value, slope, gain, np.zeros_like(gain)])
+    cells = _cells(a, y, r, symmetric_end=mirror, periodic=not mirror)
+    shape = np.array([len(a) - 1, len(y) - 1, len(value) - 1, 0, 0, 1 if mirror else 0], dtype=np.int64)
+    scale = np.array([a[-1], axes["a_bend"], y[-1], axes["y_bend"] if mirror else 1.0, shift, steepest, offset])
+    phases = np.zeros(33 * 33) if rest is None else rest.reshape(-1)
+    return Table(shape, scale, np.ascontiguousarray(cells).reshape(-1), levels.reshape(-1), phases)
+
+
+def _ri_levels(b: float, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    y = np.linspace(0.0, 0.5, n + 1)
+    fold = squid.static_fold(0.5 - y, b)
+    return fold["i"], -fold["slope"], fold["gain"]
+
+
+def rates_on_grid(beta_c: float, b: float, axes: dict | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Integrate the junction equations on the table's nodes: (a nodes, y nodes, r[a, y]); seconds of CPU."""
+    from soen_event.engine.jit import compile_function
+
+    axes = axes or _AXES
+    a = _nodes(axes["n_a"], math.sqrt(axes["u_max"]), axes["a_bend"])
+    y = _nodes(axes["n_y"], 0.5, axes["y_bend"])
+    fold = squid.static_fold(0.5 - y, b)
+    r = np.empty((len(a), len(y)))
+    step = min(0.05, 0.25 * beta_c)
+    compile_function(squid.rate_grid)(a, 0.5 - y, b, beta_c, fold["i"], fold["d1"], fold["d2"], step, r)
+    return a, y, r
+
+
+def _cache_folder() -> Path:
+    """``SOEN_CACHE_DIR``, or the user's cache folder."""
+    chosen = os.environ.get("SOEN_CACHE_DIR")
+    if chosen:
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "soen_event"
+
+
+def _key(beta_c: float, b: float) -> str:
+    text = json.dumps({"version": _VERSION, "beta_c": float(beta_c), "b": float(b), **_AXES}, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def _read_rates(path: Path, key: str) -> np.ndarray | None:
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            rates = stored["r"]
+            if str(stored["key"]) == key and hashlib.blake2b(rates.tobytes(), digest_size=8).hexdigest() == str(stored["sum"]):
+                return rates
+    except (OSError, KeyError, ValueError, EOFError):
+        pass
+    except Exception as trouble:  # a truncated zip raises zipfile.BadZipFile, which is no OSError
+        if type(trouble).__name__ != "BadZipFile":
+            raise
+    return None
+
+
+def _write_rates(path: Path, key: str, rates: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        np.savez_compressed(file, r=rates, key=key, sum=hashlib.blake2b(rates.tobytes(), digest_size=8).hexdigest())
+    os.replace(temporary, path)
+
+
+def _rates(beta_c: float, b: float) -> np.ndarray:
+    key = _key(beta_c, b)
+    shipped = Path(__file__).with_name("default_ri.npz")
+    kept = _cache_folder() / f"ri_{key}.npz"
+    for path in (shipped, kept):
+        rates = _read_rates(path, key)
+        if rates is not None:
+            return rates
+    rates = rates_on_grid(beta_c, b)[2]
+    try:
+        _write_rates(kept, key, rates)
+    except OSError:
+        pass  # a read-only home costs a few seconds each time, nothing else
+    return rates
+
+
+def fitted_rate(phi: Any, i: Any) -> np.ndarray:
+    """The closed fit of physics.md 2.7 (beta_c 0.3, beta_1 = beta_2 = pi/2): rms error 0.006, largest 0.044; exact onset."""
+    threshold = squid.critical_current(phi)
+    x = np.maximum(np.asarray(i, dtype=float) - threshold, 0.0)
+    v = (threshold - 1.0472) / 0.9528
+    root = np.sqrt(x)
+    return root * (0.95819 + 0.16424 * v + (-1.18810 + 0.89761 * v) * root + 2.02711 * x) / (1.0 + 1.66800 * x)
+
+
+@lru_cache(maxsize=64)
+def _ri_table(beta_c: float, beta_1: float, beta_2: float, kind: str) -> Table:
+    b = 0.5 * (beta_1 + beta_2)
+    a = _nodes(_AXES["n_a"], math.sqrt(_AXES["u_max"]), _AXES["a_bend"])
+    y = _nodes(_AXES["n_y"], 0.5, _AXES["y_bend"])
+    curve = _ri_levels(b, _AXES["n_level"])
+    if kind == "fit":
+        threshold = squid.critical_current(0.5 - y)
+        r = fitted_rate(0.5 - y[None, :], threshold[None, :] + (a * a)[:, None])
+    else:
+        r = _rates(beta_c, b)
+    shift = (beta_2 - beta_1) / (2.0 * squid.TWO_PI)
+    return _assemble(r, a, y, _AXES, curve, True, shift, float(np.abs(curve[1]).max()), rest=squid.rest_table(b))
+
+
+def ri_table(device: Device, kind: str | None = None) -> Table:
+    """Table of the RI source function of ``device``; ``kind`` "table" (junction equations) or "fit" (closed fit).
+
+    The shipped default loads at once; another device's table takes seconds and is kept in the user's cache folder with a checksum.
+    """
+    return _ri_table(device.beta_c, device.beta_1, device.beta_2, kind or device.source)
+
+
+@lru_cache(maxsize=64)
+def rtti_table(ib: float) -> Table:
+    """Table of the empirical RTTI source function (:mod:`soen_event.physics.rtti`) at nominal bias ``ib``.
+
+    Its level is ib - s_sat(phi), periodic and without mirror symmetry; the saddle-node gain is the RI mid-range value, since no
+    transient of an RTTI circuit is tabulated in physics.md 2.5.
+    """
+    from soen_event.physics import rtti
+
+    n_y, n_level = 400, 800
+    a = _nodes(96, math.sqrt(2.2), _AXES["a_bend"])
+    origin = 0.5 * (rtti.threshold_flux(ib)[0] + rtti.threshold_flux(ib)[1])  # the middle of the dead band: no cell straddles the seam
+    y = np.linspace(0.0, 1.0, n_y + 1)
+    saturation = np.asarray(rtti.saturation(y + origin, ib))
+    s = saturation[None, :] - (a * a)[:, None]
+    r = np.asarray(rtti.rate(np.broadcast_to(y + origin, s.shape), s, ib))
+    r[:, -1] = r[:, 0]
+    z = np.linspace(0.0, 1.0, n_level + 1)
+    value = ib - np.asarray(rtti.saturation(z + origin, ib))
+    from scipy.interpolate import PchipInterpolator
+
+    slope = PchipInterpolator(z, value)(z, 1)
+    curve = (value, slope, np.full(n_level + 1, 0.26))
+    return _assemble(r, a, y, _AXES, curve, False, 0.0, float(np.abs(np.gradient(value, z)).max()), -origin)
+
+
+def stack(tables: list[Table]) -> Sources:
+    """Put tables one after another into the arrays that the engines index."""
+    shape = np.array([t.shape for t in tables], dtype=np.int64).reshape(-1, 6)
+    scale = np.array([t.scale for t in tables], dtype=float).reshape(-1, 7)
+    cell_at = level_at = 0
+    for row, table in enumerate(tables):
+        shape[row, CELL_AT], shape[row, LEVEL_AT] = cell_at, level_at
+        cell_at += table.cells.size
+        level_at += table.levels.size
+    cells = np.concatenate([t.cells for t in tables]) if tables else np.zeros(0)
+    levels = np.concatenate([t.levels for t in tables]) if tables else np.zeros(0)
+    rest = np.concatenate([t.rest for t in tables]) if tables else np.zeros(0)
+    return Sources(shape, scale, cells, levels, rest)
+
+
+if __name__ == "__main__":  # regenerate the shipped default
+    from soen_event.device import Device
+
+    standard = Device()
+    rates = rates_on_grid(standard.beta_c, standard.beta_1)[2]
+    _write_rates(Path(__file__).with_name("default_ri.npz"), _key(standard.beta_c, standard.beta_1), rates)

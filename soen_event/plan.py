@@ -1,0 +1,414 @@
+"""The Plan: a network lowered to flat arrays. The one contract between the graph and everything that computes.
+
+Order is by id (byte order of the strings), never by insertion, so a network declared in any order gives the same Plan. Times that the
+engines compare are int64 femtoseconds (columns ``*_fs``); the rest is in ns, Phi0 and I_c.
+
+*Loops* are all integration loops: dendrites, somas (``<neuron>.soma``) and refractory dendrites (``<neuron>.refractory``).
+*Detectors* are all synapses, with ``<neuron>.refractory.synapse`` for the detector that a soma's own spike drives.
+A *mode* of a loop is one exponential in its flux; inputs with the same time constant share it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from soen_event.errors import InputError
+from soen_event.physics import loop, squid
+from soen_event.physics import source as source_function
+from soen_event.physics.detector import pulse_level
+from soen_event.physics.random import part_key
+from soen_event.physics.source import Sources
+from soen_event.physics.transmitter import mean_detected_photons, source_constants
+from soen_event.units import ns_to_fs
+
+if TYPE_CHECKING:
+    from soen_event.device import Device
+    from soen_event.network import Network
+    from soen_event.parts import Drive
+
+NO_THRESHOLD = 1.0e300
+DARK, DETERMINISTIC, PHOTONS = 0, 1, 2  # emission of a neuron
+PULSE, CORNER = 0, 1  # kinds of kick
+
+
+class Arrays(NamedTuple):
+    """Columns of a Plan. n loops, m detectors, k neurons; ``*_start`` are offsets of length n + 1 into the next columns."""
+
+    # loops
+    row: np.ndarray  # int64 (n,), row of Sources
+    ib: np.ndarray  # bias, I_c
+    beta: np.ndarray  # beta_eff = 2 pi L I_c/Phi0 + beta_1 beta_2/(beta_1 + beta_2)
+    tau: np.ndarray  # ns, decay of the loop's current
+    quantum: np.ndarray  # 2 pi/beta_eff, current of one fluxon
+    offset: np.ndarray  # Phi0
+    low: np.ndarray  # the loop rests whatever its current while low < phi < high
+    high: np.ndarray
+    rest_origin: np.ndarray  # static phase at the offset flux: psi is counted from it
+    threshold: np.ndarray  # current at which a soma spikes; NO_THRESHOLD for other loops
+    neuron: np.ndarray  # int64, neuron of a soma, else -1
+    purge: np.ndarray  # int64, 1 if the loop is emptied by a spike
+    t_ref_fs: np.ndarray
+    mode_start: np.ndarray
+    mode_tau: np.ndarray
+    mode_arm: np.ndarray  # int64, 1: the flux threads one arm of the SQUID only
+    out_start: np.ndarray
+    out_loop: np.ndarray  # couplings, sorted by source, target, id
+    out_mode: np.ndarray
+    out_J: np.ndarray
+    # detectors
+    det_loop: np.ndarray
+    det_fall: np.ndarray  # mode of the fall in its loop
+    det_rise: np.ndarray
+    det_weight: np.ndarray
+    det_level: np.ndarray  # flux towards which a hotspot drives, phi_peak (1 - tau_rise/tau_fall)
+    det_peak: np.ndarray
+    det_tau_rise: np.ndarray
+    det_tau_fall: np.ndarray
+    det_hotspot_fs: np.ndarray
+    det_efficiency: np.ndarray
+    det_recovers: np.ndarray  # int64, 1: efficiency follows the recovering bias current
+    det_dead_fs: np.ndarray
+    det_key: np.ndarray  # int64, address of its random draws
+    # neurons
+    soma: np.ndarray
+    refractory_detector: np.ndarray  # -1 without
+    emission: np.ndarray
+    latency_fs: np.ndarray
+    tau_rad: np.ndarray
+    guide_start: np.ndarray
+    guide_detector: np.ndarray  # waveguides, sorted by source, target, id
+    guide_delay_fs: np.ndarray
+    guide_mean: np.ndarray  # mean detected photons per spike (emission "photons")
+    guide_pass: np.ndarray  # probability that the light arrives (emission "deterministic")
+    guide_drawn: np.ndarray  # int64, 1: its photons are drawn from the emission statistics, efficiency included
+    guide_key: np.ndarray
+    # kicks: changes of external flux, sorted by time, loop, order
+    kick_fs: np.ndarray
+    kick_loop: np.ndarray
+    kick_kind: np.ndarray
+    kick_x: np.ndarray  # PULSE: amplitude; CORNER: jump of the flux, Phi0
+    kick_y: np.ndarray  # CORNER: change of slope, Phi0/ns
+    kick_fall: np.ndarray
+    kick_rise: np.ndarray
+    kick_arm: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A lowered network.
+
+    ``arrays``: :class:`Arrays`; ``sources``: :class:`~soen_event.physics.source.Sources`; ``tau_0``: ns; ids in row order.
+    ``inductance`` leaves room for the matrix of mutually loading loops (None: diagonal, each loop by itself).
+    """
+
+    device: Device
+    arrays: Arrays
+    sources: Sources
+    tau_0: float
+    loop_ids: tuple[str, ...]
+    detector_ids: tuple[str, ...]
+    neuron_ids: tuple[str, ...]
+    coupling_ids: tuple[str, ...]
+    guide_ids: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+    inductance: None = None
+
+    @cached_property
+    def loop_index(self) -> dict[str, int]:
+        """Row of every loop by id; a neuron's id names its soma."""
+        index = {name: k for k, name in enumerate(self.loop_ids)}
+        for k, name in enumerate(self.neuron_ids):
+            index[name] = int(self.arrays.soma[k])
+        return index
+
+    @cached_property
+    def detector_index(self) -> dict[str, int]:
+        return {name: k for k, name in enumerate(self.detector_ids)}
+
+    @cached_property
+    def neuron_index(self) -> dict[str, int]:
+        return {name: k for k, name in enumerate(self.neuron_ids)}
+
+    @cached_property
+    def digest(self) -> str:
+        """Hash of everything that affects a run: a checkpoint or recording belongs to this Plan and no other."""
+        total = hashlib.blake2b(digest_size=16)
+        for table in (self.arrays, self.sources):
+            for name, column in zip(table._fields, table, strict=True):
+                total.update(name.encode() + str(column.dtype).encode() + np.ascontiguousarray(column).tobytes())
+        total.update("\0".join((*self.loop_ids, "", *self.detector_ids, "", *self.neuron_ids)).encode())
+        total.update(repr(self.tau_0).encode())
+        return total.hexdigest()
+
+
+class _Modes:
+    """Collects the distinct exponentials of every loop."""
+
+    def __init__(self, n: int):
+        self.found: list[dict[tuple[float, int], None]] = [{} for _ in range(n)]
+
+    def add(self, loop_row: int, tau: float, arm: int = 0) -> tuple[int, tuple[float, int]]:
+        key = (float(tau), arm)
+        self.found[loop_row].setdefault(key)
+        return loop_row, key
+
+    def freeze(self) -> None:
+        self.start = np.zeros(len(self.found) + 1, dtype=np.int64)
+        self.place: list[dict[tuple[float, int], int]] = []
+        taus, arms, total = [], [], 0
+        for k, found in enumerate(self.found):
+            keys = sorted(found)
+            self.place.append({key: total + j for j, key in enumerate(keys)})
+            taus += [tau for tau, _ in keys]
+            arms += [arm for _, arm in keys]
+            total += len(keys)
+            self.start[k + 1] = total
+        self.tau, self.arm = np.array(taus, dtype=float), np.array(arms, dtype=np.int64)
+
+    def at(self, handle: tuple[int, tuple[float, int]]) -> int:
+        return self.place[handle[0]][handle[1]]
+
+
+def _starts(owners: list[int], n: int) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(np.bincount(np.array(owners, dtype=np.int64), minlength=n))]).astype(np.int64)
+
+
+def _ints(values: Any) -> np.ndarray:
+    return np.array(list(values), dtype=np.int64)
+
+
+def _floats(values: Any) -> np.ndarray:
+    return np.array(list(values), dtype=float)
+
+
+def electrical(device: Device, part: Any) -> tuple[float, float]:
+    """(beta_eff, tau in ns) of a loop part, from its inductance or beta_over_2pi and its tau or resistance."""
+    inductance = getattr(part, "inductance", None)
+    beta = device.beta_from_inductance(inductance) if inductance is not None else 2.0 * math.pi * part.beta_over_2pi
+    resistance = getattr(part, "resistance", None)
+    tau = device.tau_from_resistance(beta, resistance) if resistance is not None else part.tau
+    return device.beta_eff(beta), float(tau)
+
+
+def pulse_norm(tau_rise: float, tau_fall: float) -> float:
+    """Factor that makes e^(-x/tau_fall) - e^(-x/tau_rise) peak at 1."""
+    x = math.log(tau_fall / tau_rise) * tau_rise * tau_fall / (tau_fall - tau_rise)
+    return 1.0 / (math.exp(-x / tau_fall) - math.exp(-x / tau_rise))
+
+
+def _resting_range(sources: Sources, row: int, ib: float, beta: float) -> tuple[float, float]:
+    """Flux range around 0 in which a loop cannot run whatever its current (which may dip below 0 by the phase part, 4/beta)."""
+    mirror = sources.shape[row, source_function.MIRROR] == 1
+    shift, offset = sources.scale[row, source_function.SHIFT], sources.scale[row, source_function.OFFSET]
+    reach = ib + 4.0 / beta
+    n = sources.shape[row, source_function.N_LEVEL]
+    at = sources.shape[row, source_function.LEVEL_AT]
+    values = sources.levels[at:at + 4 * (n + 1)].reshape(-1, 4)[:, 0]
+    y = np.linspace(0.0, sources.scale[row, source_function.Y_MAX], n + 1)
+    if not mirror:  # phi = y - offset modulo 1; the dead band is around y = 0 and y = 1
+        rests = values > reach
+        if not rests[0]:
+            return 0.0, 0.0
+        first = int(np.argmin(rests)) if not rests.all() else n
+        last = n - int(np.argmin(rests[::-1])) if not rests.all() else 0
+        if rests.all():
+            return -1e9, 1e9
+        return -offset + (y[last] - 1.0) + 1.0 / n, -offset + y[first] - 1.0 / n
+    phi = (0.5 - y)[::-1]
+    rests = values[::-1] > reach
+    if not rests[0]:
+        return 0.0, 0.0
+    high = 1e9 if rests.all() else phi[int(np.argmin(rests)) - 1]
+    margin = abs(shift) * reach
+    return min(0.0, -high + margin), max(0.0, high - margin)
+
+
+def lower(network: Network, drives: tuple[Drive, ...] | list[Drive] = ()) -> Plan:
+    """Lower a network, with further flux drives of a stimulus, to a :class:`Plan`.
+
+    Raises :class:`~soen_event.errors.InputError` with every fault of the network, or for what the engines do not run yet
+    (a temperature above 0 K).
+    """
+    network.check()
+    device = network.device
+    if device.temperature > 0.0:
+        raise InputError(f"Device.temperature: {device.temperature} K is above 0 K, and thermal rates are not part of this release; "
+                         "set temperature to 0 K")
+
+    loops: dict[str, Any] = dict(network.dendrites)
+    detectors: dict[str, Any] = dict(network.synapses)
+    owner: dict[str, str] = {}
+    aim: dict[str, str] = {}
+    couplings = [(c.source, c.target, c.J, c) for c in network.couplings]
+    for name, neuron in network.neurons.items():
+        loops[f"{name}.soma"] = neuron.soma
+        owner[f"{name}.soma"] = name
+        if neuron.refractory is not None:
+            loops[f"{name}.refractory"] = neuron.refractory
+            detectors[f"{name}.refractory.synapse"] = neuron.refractory
+            aim[f"{name}.refractory.synapse"] = f"{name}.refractory"
+
+    loop_ids = tuple(sorted(loops))
+    detector_ids = tuple(sorted(detectors))
+    neuron_ids = tuple(sorted(network.neurons))
+    place = {name: k for k, name in enumerate(loop_ids)}
+    for name in neuron_ids:
+        place[name] = place[f"{name}.soma"]
+    neuron_place = {name: k for k, name in enumerate(neuron_ids)}
+    detector_place = {name: k for k, name in enumerate(detector_ids)}
+    n = len(loop_ids)
+
+    # sources, one row per distinct source function
+    tables: dict[tuple, int] = {}
+    built: list[Any] = []
+
+    def source_row(part: Any, ib: float) -> int:
+        kind = getattr(part, "kind", "ri") or "ri"
+        variant = getattr(part, "source", None) or device.source
+        key = ("rtti", ib) if kind == "rtti" else ("ri", variant)
+        if key not in tables:
+            tables[key] = len(built)
+            built.append(source_function.rtti_table(ib) if kind == "rtti" else source_function.ri_table(device, variant))
+        return tables[key]
+
+    bias, parameters, rows = [], [], []
+    for name in loop_ids:
+        part = loops[name]
+        ib = part.ib
+        if ib is None:  # a refractory dendrite is biased like its soma
+            ib = network.neurons[name.removesuffix(".refractory")].soma.ib
+        bias.append(float(ib))
+        parameters.append(electrical(device, part))
+        rows.append(source_row(part, float(ib)))
+    sources = source_function.stack(built)
+
+    modes = _Modes(n)
+    # refractory couplings
+    for name in neuron_ids:
+        neuron = network.neurons[name]
+        if neuron.refractory is not None:
+            couplings.append((f"{name}.refractory", name, network.refractory_coupling(name), None))
+    couplings.sort(key=lambda c: (place[c[0]], place[c[1]], getattr(c[3], "id", None) or ""))
+    coupling_modes = [modes.add(place[target], parameters[place[origin]][1]) for origin, target, _, _ in couplings]
+
+    detector_loop = []
+    detector_modes = []
+    for name in detector_ids:
+        part = detectors[name]
+        row = place[aim.get(name) or part.target]
+        detector_loop.append(row)
+        detector_modes.append((modes.add(row, part.tau_fall), modes.add(row, part.tau_rise)))
+
+    kicks = _kicks([*network.drives, *drives], place, modes)
+    modes.freeze()
+
+    guides = sorted(network.waveguides, key=lambda w: (neuron_place[w.source], detector_place[w.target], w.id or ""))
+    guide_keys = _distinct([f"{w.source}->{w.target}" for w in guides])
+
+    offsets = [float(getattr(loops[name], "phi_offset", 0.0)) for name in loop_ids]
+    ranges = [_resting_range(sources, r, ib, beta) for r, ib, (beta, _) in zip(rows, bias, parameters, strict=True)]
+    origins = [loop.rest_phase(sources.rest, sources.shape, sources.scale, sources.levels, r, phi, ib)
+               for r, ib, phi in zip(rows, bias, offsets, strict=True)]
+    somas = [loops[name] if name in owner else None for name in loop_ids]
+    parts = [detectors[name] for name in detector_ids]
+    neurons = [network.neurons[name] for name in neuron_ids]
+    senders = [neuron.transmitter for neuron in neurons]
+
+    def emission(transmitter: Any) -> int:
+        if transmitter is None:
+            return DARK
+        return PHOTONS if transmitter.emission == "photons" else DETERMINISTIC
+
+    def guide_mean(w: Any) -> float:
+        transmitter = network.neurons[w.source].transmitter
+        return mean_detected_photons(transmitter.photons, w.loss_db, network.synapses[w.target].efficiency)
+
+    arrays = Arrays(
+        row=_ints(rows), ib=_floats(bias), beta=_floats(b for b, _ in parameters), tau=_floats(t for _, t in parameters),
+        quantum=_floats(squid.TWO_PI / b for b, _ in parameters), offset=_floats(offsets), low=_floats(low for low, _ in ranges),
+        high=_floats(high for _, high in ranges), rest_origin=_floats(origins),
+        threshold=_floats(s.threshold if s is not None else NO_THRESHOLD for s in somas),
+        neuron=_ints(neuron_place[owner[name]] if name in owner else -1 for name in loop_ids),
+        purge=_ints(int(s is not None and s.after_spike == "purge") for s in somas),
+        t_ref_fs=_ints(ns_to_fs(s.t_ref) if s is not None else 0 for s in somas),
+        mode_start=modes.start, mode_tau=modes.tau, mode_arm=modes.arm,
+        out_start=_starts([place[c[0]] for c in couplings], n), out_loop=_ints(place[c[1]] for c in couplings),
+        out_mode=_ints(modes.at(h) for h in coupling_modes), out_J=_floats(c[2] for c in couplings),
+        det_loop=_ints(detector_loop), det_fall=_ints(modes.at(f) for f, _ in detector_modes),
+        det_rise=_ints(modes.at(r) for _, r in detector_modes), det_weight=_floats(getattr(p, "weight", 1.0) for p in parts),
+        det_level=_floats(pulse_level(p.phi_peak, p.tau_rise, p.tau_fall) for p in parts), det_peak=_floats(p.phi_peak for p in parts),
+        det_tau_rise=_floats(p.tau_rise for p in parts), det_tau_fall=_floats(p.tau_fall for p in parts),
+        det_hotspot_fs=_ints(ns_to_fs(p.hotspot) for p in parts), det_efficiency=_floats(getattr(p, "efficiency", 1.0) for p in parts),
+        det_recovers=_ints(int(getattr(p, "recovery", "full") == "bias") for p in parts),
+        det_dead_fs=_ints(ns_to_fs(getattr(p, "dead_time", 0.0)) for p in parts), det_key=_ints(part_key(name) for name in detector_ids),
+        soma=_ints(place[name] for name in neuron_ids),
+        refractory_detector=_ints(detector_place.get(f"{name}.refractory.synapse", -1) for name in neuron_ids),
+        emission=_ints(emission(t) for t in senders), latency_fs=_ints(0 if t is None else ns_to_fs(t.latency) for t in senders),
+        tau_rad=_floats(1.0 if t is None else source_constants(t.source)[1] for t in senders),
+        guide_start=_starts([neuron_place[w.source] for w in guides], len(neuron_ids)),
+        guide_detector=_ints(detector_place[w.target] for w in guides), guide_delay_fs=_ints(ns_to_fs(w.delay) for w in guides),
+        guide_mean=_floats(guide_mean(w) for w in guides), guide_pass=_floats(10.0 ** (-w.loss_db / 10.0) for w in guides),
+        guide_drawn=_ints(int(network.neurons[w.source].transmitter.emission == "photons") for w in guides),
+        guide_key=_ints(part_key(k) for k in guide_keys),
+        **_kick_columns(kicks, modes),
+    )
+    return Plan(device=device, arrays=arrays, sources=sources, tau_0=device.tau_0_ns, loop_ids=loop_ids, detector_ids=detector_ids,
+                neuron_ids=neuron_ids, coupling_ids=tuple(f"{c[0]}->{c[1]}" for c in couplings),
+                guide_ids=tuple(guide_keys), warnings=tuple(network.warnings()))
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """Number repeated names, in order, so that parallel waveguides have addresses of their own."""
+    seen: dict[str, int] = {}
+    out = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        out.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
+    return out
+
+
+def _kicks(drives: list[Any], place: dict[str, int], modes: _Modes) -> list[tuple]:
+    """All changes of external flux: (fs, loop, order, kind, x, y, fall handle, rise handle, arm), in canonical order."""
+    kicks: list[tuple] = []
+    for drive in drives:
+        row = place[drive.target]
+        arm = 1 if getattr(drive, "arm", "first") == "first" else 0
+        for pulse in drive.pulses or ():
+            amplitude = pulse.phi_peak * pulse_norm(pulse.tau_rise, pulse.tau_fall)
+            handles = modes.add(row, pulse.tau_fall, arm), modes.add(row, pulse.tau_rise, arm)
+            kicks.append((ns_to_fs(pulse.t0), row, PULSE, amplitude, 0.0, pulse.tau_fall, pulse.tau_rise, *handles, arm))
+        level, slope = 0.0, 0.0
+        points = [(ns_to_fs(t), float(phi)) for t, phi in drive.points or ()]
+        for j, (t, phi) in enumerate(points):
+            following = points[j + 1] if j + 1 < len(points) else (t, phi)
+            if following[0] == t:
+                new_slope = 0.0
+            else:
+                new_slope = (following[1] - phi) / ((following[0] - t) * 1e-6)
+            jump = phi - level if j == 0 or points[j - 1][0] == t else 0.0
+            at = t if j > 0 else 0  # the first value holds before the first point
+            if j == 0 and t > 0:
+                kicks.append((0, row, CORNER, jump, 0.0, 0.0, 0.0, None, None, arm))
+                jump, at = 0.0, t
+            kicks.append((at if j == 0 else t, row, CORNER, jump, new_slope - slope, 0.0, 0.0, None, None, arm))
+            level, slope = phi, new_slope
+    kicks.sort(key=lambda k: k[:7] + (k[9],))
+    return kicks
+
+
+def _kick_columns(kicks: list[tuple], modes: _Modes) -> dict[str, np.ndarray]:
+    def mode(handle: Any) -> int:
+        return -1 if handle is None else modes.at(handle)
+
+    return {
+        "kick_fs": _ints(k[0] for k in kicks), "kick_loop": _ints(k[1] for k in kicks), "kick_kind": _ints(k[2] for k in kicks),
+        "kick_x": _floats(k[3] for k in kicks), "kick_y": _floats(k[4] for k in kicks),
+        "kick_fall": _ints(mode(k[7]) for k in kicks), "kick_rise": _ints(mode(k[8]) for k in kicks),
+        "kick_arm": _ints(k[9] for k in kicks),
+    }
