@@ -188,12 +188,18 @@ def _floats(values: Any) -> np.ndarray:
 
 
 def electrical(device: Device, part: Any) -> tuple[float, float]:
-    """(beta_eff, tau in ns) of a loop part, from its inductance or beta_over_2pi and its tau or resistance."""
+    """(beta_eff, decay time in ns) of a loop part, from its inductance or beta_over_2pi and its tau or resistance.
+
+    ``tau`` of a part is L/r of its own inductance (physics.md 2.1). The SQUID's arms in parallel add to that inductance, so the current
+    decays with tau beta_eff/beta: 0.125 % longer at beta = 2 pi 100 (circuit.md 2; ``tau_eff_ns`` of its cases).
+    """
     inductance = getattr(part, "inductance", None)
     beta = device.beta_from_inductance(inductance) if inductance is not None else 2.0 * math.pi * part.beta_over_2pi
     resistance = getattr(part, "resistance", None)
-    tau = device.tau_from_resistance(beta, resistance) if resistance is not None else part.tau
-    return device.beta_eff(beta), float(tau)
+    if resistance is not None:
+        tau = device.tau_from_resistance(beta, resistance)
+        return device.beta_eff(beta), float(tau)
+    return device.beta_eff(beta), float(part.tau) * device.beta_eff(beta) / beta
 
 
 def pulse_norm(tau_rise: float, tau_fall: float) -> float:

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from soen_event.errors import InputError, nearest
+from soen_event.units import ns_to_fs, parse
 
 if TYPE_CHECKING:
     from soen_event.parts import Drive
@@ -53,7 +54,6 @@ _LISTED = 20  # faults of one kind that are spelled out
 _COLUMNS = ("synapse", "time")
 _SUFFIXES = {".csv": "CSV", ".npz": "NPZ", ".h5": "HDF5", ".hdf5": "HDF5"}
 _TO_NS = {"ps": 1e-3, "ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
-_TO_PER_NS = {"Hz": 1e-9, "kHz": 1e-6, "MHz": 1e-3, "GHz": 1.0}
 
 
 class Stimulus:
@@ -339,7 +339,7 @@ class Stimulus:
             index.append(np.full(train.size, position[str(name)], dtype=np.int64))
         if faults:
             raise InputError(faults)
-        time_fs = np.rint(np.concatenate(times) * 1e6).astype(np.int64)
+        time_fs = ns_to_fs(np.concatenate(times))
         where = np.concatenate(index)
         row = np.lexsort((where, rank[where], time_fs))
         return time_fs[row], where[row]
@@ -407,7 +407,7 @@ def poisson(ids: Sequence[Id], rate: Any, duration: float, *, seed: int, t0: flo
         rate: mean photons per ns, 0 or above: a number, a quantity such as ``"20 MHz"``, one of these for each id, or a
             mapping by id.
         duration: length of the trains (ns), above 0.
-        seed: 0 to 2**64 - 1. A train is a function of the seed, its own id and its own rate: other ids change nothing,
+        seed: 0 to 2**63 - 1. A train is a function of the seed, its own id and its own rate: other ids change nothing,
             and a longer duration only adds photons at its end. Promised for one version of numpy.
         t0: start of the trains (ns), 0 or later. Photons lie in [t0, t0 + duration).
 
@@ -441,7 +441,7 @@ def regular(
         stop: end (ns), not itself included.
         jitter: standard deviation (ns) of a normal deviation of each photon, 0 or above. A photon that would come
             before 0 comes at 0; the train is sorted again.
-        seed: needed with a jitter; 0 to 2**64 - 1. The deviations are a function of the seed and the synapse's id.
+        seed: needed with a jitter; 0 to 2**63 - 1. The deviations are a function of the seed and the synapse's id.
 
     Raises:
         InputError: an argument is out of range, or more than 1e9 photons would be made.
@@ -453,7 +453,7 @@ def regular(
     stop = _number(stop, f"{place}.stop", "ns")
     jitter = _number(jitter, f"{place}.jitter", "ns", least=0.0)
     if jitter and seed is None:
-        raise InputError(f"{place}.seed: None with a jitter of {jitter} ns; give a seed, 0 to 2**64 - 1")
+        raise InputError(f"{place}.seed: None with a jitter of {jitter} ns; give a seed, 0 to 2**63 - 1")
     seed = _checked_seed(0 if seed is None else seed, f"{place}.seed")
     counts = np.maximum(np.ceil((stop - starts) / periods), 0.0)
     _check_expected(float(np.sum(counts)), place)
@@ -588,7 +588,7 @@ def rate(
         ids: n_features synapse ids, all different.
         max_rate: photons per ns at v = 1, 0 or above, or a quantity such as ``"20 MHz"``.
         duration: length of the trains (ns), above 0.
-        seed: 0 to 2**64 - 1. A train is a function of the seed, its own id, its own value and the number of its sample;
+        seed: 0 to 2**63 - 1. A train is a function of the seed, its own id, its own value and the number of its sample;
             one-dimensional values are sample 0. Promised for one version of numpy.
         t0: start of the trains (ns), 0 or later.
 
@@ -1109,7 +1109,7 @@ def _id_fault(key: Any) -> str | None:
 
 
 def _as_drive(drive: Any) -> Drive:
-    from soen_event.parts import Drive, Pulse
+    from soen_event.parts import Drive, detached, made
 
     if isinstance(drive, Drive):
         return drive
@@ -1118,52 +1118,30 @@ def _as_drive(drive: Any) -> Drive:
             f"Stimulus.drives: {type(drive).__name__} is no drive; give a Drive, or a dict with target and points "
             "or pulses"
         )
-    faults = _unknown_keys(drive, Drive, "Stimulus.drives")
-    pulses = drive.get("pulses") or ()
-    for pulse in pulses:
-        if isinstance(pulse, Mapping):
-            faults += _unknown_keys(pulse, Pulse, "Stimulus.drives.pulses")
-        elif not isinstance(pulse, Pulse):
-            faults.append(f"Stimulus.drives.pulses: {pulse!r} is no pulse; give t0, phi_peak, tau_rise and tau_fall")
-    if faults:
-        raise InputError(faults)
-    given = dict(drive)
-    if pulses:
-        given["pulses"] = tuple(Pulse(**pulse) if isinstance(pulse, Mapping) else pulse for pulse in pulses)
-    if given.get("points"):
-        given["points"] = tuple((float(t), float(phi)) for t, phi in given["points"])
-    return Drive(**given)
-
-
-def _unknown_keys(given: Mapping[Any, Any], part: Any, place: str) -> list[str]:
-    known = [field.name for field in dataclasses.fields(part)]
-    needed = [
-        field.name
-        for field in dataclasses.fields(part)
-        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-    ]
-    faults = [f"{place}: unknown key {key!r}{nearest(key, known)}; remove it" for key in given if key not in known]
-    return faults + [f"{place}: {key!r} is missing; give it" for key in needed if key not in given]
+    with detached():  # it belongs to the stimulus, not to a network under construction
+        return made(Drive, drive)
 
 
 def _retimed(drive: Drive, stretch: float, dt: float, flux: float) -> Drive:
     """The drive with times ``t -> stretch t + dt`` and its flux multiplied."""
-    points = drive.points
-    if points:
-        points = tuple((stretch * t + dt, flux * phi) for t, phi in points)
-    pulses = drive.pulses
-    if pulses:
-        pulses = tuple(
-            dataclasses.replace(
-                pulse,
-                t0=stretch * pulse.t0 + dt,
-                phi_peak=flux * pulse.phi_peak,
-                tau_rise=stretch * pulse.tau_rise,
-                tau_fall=stretch * pulse.tau_fall,
+    from soen_event.parts import detached
+
+    changes: dict[str, Any] = {}
+    with detached():
+        if drive.points is not None:
+            changes["points"] = tuple((stretch * t + dt, flux * phi) for t, phi in drive.points)
+        if drive.pulses is not None:
+            changes["pulses"] = tuple(
+                dataclasses.replace(
+                    pulse,
+                    t0=stretch * pulse.t0 + dt,
+                    phi_peak=flux * pulse.phi_peak,
+                    tau_rise=stretch * pulse.tau_rise,
+                    tau_fall=stretch * pulse.tau_fall,
+                )
+                for pulse in drive.pulses
             )
-            for pulse in pulses
-        )
-    return dataclasses.replace(drive, points=points, pulses=pulses)
+        return dataclasses.replace(drive, **changes)
 
 
 def _generator(seed: int, purpose: str, key: Id, ordinal: int = 0) -> np.random.Generator:
@@ -1232,16 +1210,7 @@ def _rates(rate: Any, ids: Sequence[Id], place: str) -> NDArray[np.float64]:
     """Photons per ns for each id."""
 
     def plain(value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        match = re.fullmatch(r"\s*([-+0-9.eE]+)\s*([A-Za-z]+)\s*", value)
-        if not match or match[2] not in _TO_PER_NS or not _is_number(match[1]):
-            units = ", ".join(_TO_PER_NS)
-            hint = next(
-                (f" (did you mean {unit!r}?)" for unit in _TO_PER_NS if match and unit.lower() == match[2].lower()), ""
-            )
-            raise InputError(f"{place}: {value!r} is not a rate{hint}; give photons per ns, or a number with {units}")
-        return float(match[1]) * _TO_PER_NS[match[2]]
+        return parse(value, "frequency", place) if isinstance(value, str) else value
 
     if isinstance(rate, Mapping):
         rate = {key: plain(value) for key, value in rate.items()}
@@ -1268,8 +1237,8 @@ def _checked_ids(ids: Sequence[Id], place: str) -> list[Id]:
 
 
 def _checked_seed(seed: Any, place: str) -> int:
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**64:
-        raise InputError(f"{place}: {seed!r} is not a seed; give an integer, 0 to 2**64 - 1")
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
+        raise InputError(f"{place}: {seed!r} is not a seed; give an integer, 0 to 2**63 - 1")
     return int(seed)
 
 

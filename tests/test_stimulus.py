@@ -14,6 +14,8 @@ from hypothesis.extra import numpy as hnp
 
 from soen_event import stimulus as generate
 from soen_event.errors import InputError
+from soen_event.network import Network
+from soen_event.parts import Drive
 from soen_event.stimulus import Stimulus
 
 LIMIT = 2**62
@@ -26,7 +28,7 @@ trains = st.lists(times, max_size=8).map(sorted)
 photons = st.dictionaries(ids, trains, max_size=6)
 stimuli = photons.map(Stimulus)
 positions = st.dictionaries(st.integers(0, 20), trains, max_size=6).map(Stimulus)
-seeds = st.integers(0, 2**64 - 1)
+seeds = st.integers(0, 2**63 - 1)
 name_lists = st.lists(ids, min_size=1, max_size=6, unique=True)
 
 
@@ -590,6 +592,15 @@ def test_poisson_statistics():
     assert np.corrcoef(counts, [first.photons[name].size for name in names])[0, 1] < 0.25
 
 
+def test_poisson_gaps_add_up_across_blocks():
+    class EvenGaps:
+        def standard_exponential(self, n):
+            return np.full(n, 0.5)  # half the mean, so that the first block does not reach the end
+
+    train = generate._poisson_train(EvenGaps(), 0.1, 1000.0)
+    assert train == pytest.approx(5.0 * np.arange(1, 200))
+
+
 def test_rates_come_as_number_quantity_array_or_mapping():
     names = ["a", "b"]
     expected = generate.poisson(names, [0.01, 0.02], 1000.0, seed=1)
@@ -640,9 +651,9 @@ def test_in_sequence(samples, interval):
         (lambda: generate.poisson(["a"], -1.0, 10.0, seed=0), "rate: -1.0 is out of range; give photons per ns, 0 or"),
         (lambda: generate.poisson(["a"], [1.0, 2.0], 10.0, seed=0), "2 values for 1 ids"),
         (lambda: generate.poisson(["a", "b"], [1.0, math.nan], 10.0, seed=0), "rate[1]: nan is out of range"),
-        (lambda: generate.poisson(["a"], "20 mhz", 10.0, seed=0), "'20 mhz' is not a rate (did you mean 'MHz'?)"),
-        (lambda: generate.poisson(["a"], "20 ns", 10.0, seed=0), "is not a rate"),
-        (lambda: generate.poisson(["a"], "--1 MHz", 10.0, seed=0), "is not a rate"),
+        (lambda: generate.poisson(["a"], "20 mhz", 10.0, seed=0), "poisson.rate: '20 mhz' has the unknown unit"),
+        (lambda: generate.poisson(["a"], "20 ns", 10.0, seed=0), "poisson.rate: '20 ns' is a time; a frequency"),
+        (lambda: generate.poisson(["a"], "-1 MHz", 10.0, seed=0), "stimulus.poisson.rate: -0.001 is out of range"),
         (lambda: generate.poisson(["a"], {"b": 1.0}, 10.0, seed=0), "nothing is given for 'a'"),
         (lambda: generate.poisson(["a"], 1.0, 0.0, seed=0), "poisson.duration: 0.0 is out of range; give ns above 0"),
         (lambda: generate.poisson(["a"], 1.0, 1e10, seed=0), "about 1e+10 photons, more than 1e9"),
@@ -915,18 +926,13 @@ def test_refusals_of_events(events, named, message):
 # ---- flux drives ----
 
 
-@pytest.fixture
-def parts():
-    return pytest.importorskip("soen_event.parts")
-
-
 POINTS = {"target": "d1", "points": [[0.0, 0.0], [1.0, 0.3], [40.0, 0.3]]}
 PULSES = {"target": "d2", "pulses": [{"t0": 5.0, "phi_peak": 0.4, "tau_rise": 1.0, "tau_fall": 20.0}]}
 
 
-def test_drives_from_dicts_and_parts(parts):
+def test_drives_from_dicts_and_parts():
     stimulus = Stimulus({"s1": [2.0]}, drives=[POINTS, PULSES])
-    assert all(isinstance(drive, parts.Drive) for drive in stimulus.drives)
+    assert all(isinstance(drive, Drive) for drive in stimulus.drives)
     assert stimulus == Stimulus({"s1": [2.0]}, drives=stimulus.drives)
     assert stimulus != Stimulus({"s1": [2.0]})
     assert stimulus.duration == 40.0
@@ -934,7 +940,7 @@ def test_drives_from_dicts_and_parts(parts):
     assert pickle.loads(pickle.dumps(stimulus)) == stimulus
 
 
-def test_drives_move_and_scale(parts):
+def test_drives_move_and_scale():
     stimulus = Stimulus(drives=[POINTS, PULSES])
     points, pulses = stimulus.scaled(time=2.0, flux=0.5).shifted(3.0).drives
     assert np.allclose(points.points, [[3.0, 0.0], [5.0, 0.15], [83.0, 0.15]])
@@ -943,18 +949,27 @@ def test_drives_move_and_scale(parts):
     assert stimulus.restricted(0.0, 1.0).drives == stimulus.relabel({"d1": "d9"}).drives == stimulus.drives
 
 
-def test_flux_drive_from_arrays(parts):
+def test_drives_of_a_stimulus_do_not_join_a_network_under_construction():
+    network = Network()
+    with network:
+        Stimulus(drives=[POINTS, PULSES]).shifted(1.0).scaled(time=2.0)
+        generate.flux_drive("d1", [0.0], [0.1])
+    assert len(network.drives) == 0
+
+
+def test_flux_drive_from_arrays():
     stimulus = generate.flux_drive("d1", np.array([0.0, 1.0, 40.0]), [0.0, 0.3, 0.3])
     assert stimulus == Stimulus(drives=[POINTS])
     assert (generate.regular(["s1"], 10.0, 0.0, 20.0) + stimulus).count == 2
 
 
-def test_refusals_of_drives(parts, tmp_path):
-    assert "unknown key 'traget' (did you mean 'target'?)" in faults_of(Stimulus, drives=[{"traget": "d1"}])[0]
+def test_refusals_of_drives(tmp_path):
+    assert "Drive.traget: unknown field (did you mean 'target'?)" in faults_of(Stimulus, drives=[{"traget": "d1"}])[0]
     pulse = {"t0": 5.0, "phi_peek": 0.4, "tau_rise": 1.0, "tau_fall": 20.0}
     assert "(did you mean 'phi_peak'?)" in faults_of(Stimulus, drives=[{"target": "d1", "pulses": [pulse]}])[0]
     assert "int is no drive" in faults_of(Stimulus, drives=[3])[0]
-    assert "3 is no pulse" in faults_of(Stimulus, drives=[{"target": "d1", "pulses": [3]}])[0]
+    assert "Drive.points" in faults_of(Stimulus, drives=[{"target": "d1"}])[0]
+    assert "is below 0 ns" in faults_of(Stimulus(drives=[POINTS]).shifted, -1.0)[0]
     assert "holds no flux drives" in faults_of(Stimulus(drives=[POINTS]).save, tmp_path / "p.csv")[0]
 
 

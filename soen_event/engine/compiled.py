@@ -1,7 +1,10 @@
 """The compiled engine: one loop over events on flat arrays, in Numba. Same events and same bits as the reference engine.
 
 Every event changes one loop (and, for a fluxon, the loops that it couples to). A change is always the same three steps:
-*touch* (bring the loop to the event's time in closed form), the change itself, *plan* (say when the loop's next own event comes).
+*touch* (bring the loop to the event's time in closed form), the change itself, *look ahead* (say when its next own event comes).
+
+Names in signatures: ``P`` a Plan as :class:`~soen_event.engine.state.Records`, ``S`` the :class:`~soen_event.engine.state.State`,
+``L`` the :class:`Log`, ``d`` a loop, ``k`` a detector, ``now`` the time in fs.
 """
 
 from __future__ import annotations
@@ -10,30 +13,72 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from soen_event.engine import queue, state
-from soen_event.engine.jit import compile_function
 from soen_event.engine.queue import earlier, pop, push, rekey
 from soen_event.engine.state import (
-    DETECTIONS, EVENTS, FLUXONS, FOREVER, HEAP_SIZE, HOTSPOT_END, HOTSPOT_ENDS, KICK, KICKS, LOOP, LOST_DEAD, LOST_EFFICIENCY,
-    LOST_HOTSPOT, NEXT_KICK, NEXT_PHOTON, NOW, PHASE_SHIFT, PHOTON, PHOTONS_IN, QUEUE_SIZE, SPIKES, STEPS, TARGET_SHIFT, WAKES, State,
+    DETECTED,
+    DETECTIONS,
+    EVENTS,
+    FLUXONS,
+    FOREVER,
+    HEAP_SIZE,
+    HOTSPOT_END,
+    HOTSPOT_ENDS,
+    IN_DEAD_TIME,
+    IN_HOTSPOT,
+    KICK,
+    KICKS,
+    LOOP,
+    LOST_DEAD,
+    LOST_EFFICIENCY,
+    LOST_HOTSPOT,
+    MISSED,
+    NEXT_KICK,
+    NEXT_PHOTON,
+    NOW,
+    PHASE_SHIFT,
+    PHOTON,
+    PHOTONS_IN,
+    PLACE_MASK,
+    SPIKES,
+    STEPS,
+    TARGET_SHIFT,
+    WAKES,
 )
 from soen_event.physics.detector import flux_after, flux_in_hotspot, recovery
 from soen_event.physics.elementary import exp
 from soen_event.physics.loop import (
-    CROSS, FLUXON, HELD, LOOK, NEVER, NOTHING, PI, RELEASE, REST, RUN, SLEEP, SLIP, STEP, TWO_PI, WAKE, airy_start, flux_at, leaked,
-    plan_rest, plan_run, rest_phase, saddle_node, source_at, wake_after,
+    FLUXON,
+    HELD,
+    PANEL,
+    PI,
+    RELEASE,
+    REST,
+    RUN,
+    SLEEP,
+    SLIP,
+    STEP,
+    TWO_PI,
+    WAKE,
+    airy_start,
+    fallen_back,
+    leak_after,
+    leaked,
+    plan_rest,
+    plan_run,
+    rest_phase,
+    saddle_node,
+    source_at,
+    wake_after,
 )
-from soen_event.physics.source import level
 from soen_event.physics.random import DETECTION, EMISSION_TIME, LOSS, uniform
+from soen_event.physics.source import level
 from soen_event.physics.transmitter import first_photon_delay
-from soen_event.plan import DETERMINISTIC, PHOTONS, PULSE, Arrays, Plan
+from soen_event.plan import DARK, PHOTONS, PULSE
 
 DONE, LOG_FULL, HEAP_FULL, BUDGET_SPENT = range(4)
-# Fate of a photon.
-DETECTED, IN_HOTSPOT, IN_DEAD_TIME, MISSED = range(4)
 # Columns of a trace row, followed by the loop's mode amplitudes in Log.trace_amplitude.
-T_Q, T_LEAK, T_PSI, T_RATE, T_CURVE, T_BASE, T_EXT, T_EXT_SLOPE, T_ARM, T_ARM_SLOPE = range(10)
-TRACE_COLUMNS = 10
+T_Q, T_LEAK, T_PSI, T_THETA, T_RATE, T_CURVE, T_KAPPA, T_BASE, T_EXT, T_EXT_SLOPE, T_ARM, T_ARM_SLOPE = range(12)
+TRACE_COLUMNS = 12
 N_SPIKES, N_FLUXONS, N_PHOTONS, N_TRACES, N_AMPLITUDES = range(5)
 
 
@@ -59,90 +104,8 @@ class Log(NamedTuple):
 
 
 def event_key(phase: int, target: int, source: int) -> int:
-    """The second part of an event's key."""
+    """The second part of an event's key, after its time."""
     return (phase << 58) | (target << 29) | source
-
-
-def touch(A: Any, T: Any, S: Any, tau_0: float, d: int, now: int) -> None:
-    """Bring loop ``d`` to time ``now``: modes and quanta decay, the phase moves on, the leak follows."""
-    shape, scale, _, levels, rest = T
-    dt_fs = now - S.since[d]
-    if dt_fs <= 0:
-        return
-    dt = dt_fs * 1.0e-6
-    start = A.mode_start[d]
-    stop = A.mode_start[d + 1]
-    phi = S.base[d]
-    one = 0.0
-    for m in range(start, stop):
-        v = S.amplitude[m]
-        if v != 0.0:
-            v *= exp(-dt / A.mode_tau[m])
-            S.amplitude[m] = v
-            phi += v
-            if A.mode_arm[m] == 1:
-                one += v
-    S.ext[d] += S.ext_slope[d] * dt
-    S.ext_arm[d] += S.ext_arm_slope[d] * dt
-    phi += S.ext[d]
-    one += S.ext_arm[d]
-    S.since[d] = now
-    mode = S.mode[d]
-    if mode == HELD:
-        return
-    tau = A.tau[d]
-    beta = A.beta[d]
-    e = exp(-dt / tau)
-    q = S.q[d]
-    S.leak_loss[d] += 0.5 * beta * q * q * (1.0 - e * e)
-    q *= e
-    S.q[d] = q
-    if mode == RUN:
-        S.theta[d] += dt * (S.rate[d] + 0.5 * S.curve[d] * dt)
-        psi = S.theta[d] - PI - A.rest_origin[d] + PI * one
-    else:
-        psi = rest_phase(rest, shape, scale, levels, A.row[d], phi, A.ib[d]) - A.rest_origin[d] + PI * one
-    S.leak[d] = leaked(S.leak[d], S.psi[d], psi, 1.0 - e)
-    S.psi[d] = psi
-    if mode == REST:
-        S.z[d] = saddle_node(S.z[d], S.gain[d] * (S.u[d] + 0.5 * S.u_slope[d] * dt), dt / tau_0)
-    elif mode == SLEEP:
-        i = A.ib[d] - (q + (psi - S.leak[d]) / beta)
-        u = source_level(shape, scale, levels, A.row[d], phi, i)
-        mean = 0.5 * (S.u[d] + u)
-        if mean < 0.0:
-            S.z[d] = saddle_node(S.z[d], S.gain[d] * mean, dt / tau_0)
-        S.u[d] = u
-
-
-def source_level(shape: Any, scale: Any, levels: Any, row: int, phi: float, i: float) -> float:
-    """Distance of the current ``i`` above threshold at flux ``phi``."""
-    effective = phi + scale[row, 6] + scale[row, 4] * i
-    threshold, _, _ = level(shape, scale, levels, row, effective)
-    return i - threshold
-
-
-def arm_flux(A: Any, S: Any, d: int) -> float:
-    """Flux of loop ``d`` that threads one arm of its SQUID only."""
-    one = S.ext_arm[d]
-    for m in range(A.mode_start[d], A.mode_start[d + 1]):
-        if A.mode_arm[m] == 1:
-            one += S.amplitude[m]
-    return one
-
-
-def crossing_slope(A: Any, T: Any, S: Any, d: int) -> float:
-    """du/dt (1/ns) of loop ``d`` as it crosses its threshold without an event."""
-    shape, scale, _, levels, _ = T
-    phi = S.base[d] + S.ext[d]
-    phi_slope = S.ext_slope[d]
-    for m in range(A.mode_start[d], A.mode_start[d + 1]):
-        phi += S.amplitude[m]
-        phi_slope -= S.amplitude[m] / A.mode_tau[m]
-    s = S.q[d] + (S.psi[d] - S.leak[d]) / A.beta[d]
-    effective = phi + scale[A.row[d], 6] + scale[A.row[d], 4] * (A.ib[d] - s)
-    _, slope, _ = level(shape, scale, levels, A.row[d], effective)
-    return s / A.tau[d] - slope * phi_slope
 
 
 def later(now: int, ns: float) -> int:
@@ -155,251 +118,346 @@ def later(now: int, ns: float) -> int:
     return now + step
 
 
-def plan(A: Any, T: Any, S: Any, tau_0: float, d: int, now: int) -> None:
-    """Say what loop ``d`` does next and when: sets ``next_fs`` and ``next_kind``."""
-    if S.mode[d] == HELD:
-        S.next_fs[d] = S.ready_fs[d]
-        S.next_kind[d] = RELEASE
+def touch(P: Any, S: Any, tau_0: float, d: int, now: int) -> None:
+    """Bring loop ``d`` to time ``now``: modes and quanta decay, the phase moves on, the leak follows."""
+    me = S.loops[d]
+    dt_fs = now - me.since
+    if dt_fs <= 0:
         return
-    shape, scale, cells, levels, rest = T
-    row = A.row[d]
-    ib = A.ib[d]
-    tau = A.tau[d]
-    beta = A.beta[d]
-    start = A.mode_start[d]
-    stop = A.mode_start[d + 1]
-    phi = S.base[d] + S.ext[d]
-    phi_slope = S.ext_slope[d]
-    one = S.ext_arm[d]
-    one_slope = S.ext_arm_slope[d]
+    my = P.loops[d]
+    shape, scale, _, levels, rest = P.sources
+    dt = dt_fs * 1.0e-6
+    start = my.mode_start
+    stop = my.mode_stop
+    mode = me.mode
+    if mode != HELD and dt > PANEL:
+        psi, leak = leak_after(me.leak, me.psi, S.amplitude, P.mode_tau, P.mode_arm, start, stop, me.base, me.ext, me.ext_slope,
+                               me.arm, me.arm_slope, rest, shape, scale, levels, my.row, my.ib, my.rest_origin, my.tau, dt)
+        me.psi = psi
+        me.leak = leak
+    phi = me.base
+    one = 0.0
     for m in range(start, stop):
         v = S.amplitude[m]
         if v != 0.0:
-            w = v / A.mode_tau[m]
+            v *= exp(-dt / P.mode_tau[m])
+            S.amplitude[m] = v
+            phi += v
+            if P.mode_arm[m] == 1:
+                one += v
+    me.ext += me.ext_slope * dt
+    me.arm += me.arm_slope * dt
+    phi += me.ext
+    one += me.arm
+    me.since = now
+    if mode != HELD:
+        e = exp(-dt / my.tau)
+        q = me.q
+        me.leak_loss += 0.5 * my.beta * q * q * (1.0 - e * e)
+        me.q = q * e
+        if dt <= PANEL:
+            psi = rest_phase(rest, shape, scale, levels, my.row, phi, my.ib) - my.rest_origin + PI * one
+            me.leak = leaked(me.leak, me.psi, psi, 1.0 - e)
+            me.psi = psi
+    if mode == RUN:
+        me.theta += dt * (me.rate + 0.5 * me.curve * dt)
+    elif mode == REST:
+        me.z = saddle_node(me.z, me.gain * (me.u + 0.5 * me.u_slope * dt), dt / tau_0)
+    elif mode == SLEEP:
+        i = my.ib - (me.q + (me.psi - me.leak) / my.beta)
+        effective = phi + scale[my.row, 6] + scale[my.row, 4] * i
+        threshold, _, _ = level(shape, scale, levels, my.row, effective)
+        u = i - threshold
+        mean = 0.5 * (me.u + u)
+        if mean < 0.0:
+            me.z = saddle_node(me.z, me.gain * mean, dt / tau_0)
+        me.u = u
+
+
+def look_ahead(P: Any, S: Any, tau_0: float, d: int, now: int, undisturbed: int) -> None:
+    """Say what loop ``d`` does next and when: sets its ``next_fs`` and ``next_kind``.
+
+    ``undisturbed``: 1 if its flux has not changed since it was touched, so that its phase need not be looked up again.
+    """
+    me = S.loops[d]
+    if me.mode == HELD:
+        S.next_fs[d] = me.ready_fs
+        me.next_kind = RELEASE
+        return
+    my = P.loops[d]
+    shape, scale, cells, levels, rest = P.sources
+    row = my.row
+    start = my.mode_start
+    stop = my.mode_stop
+    phi = me.base + me.ext
+    phi_slope = me.ext_slope
+    one = me.arm
+    one_slope = me.arm_slope
+    for m in range(start, stop):
+        v = S.amplitude[m]
+        if v != 0.0:
+            w = v / P.mode_tau[m]
             phi += v
             phi_slope -= w
-            if A.mode_arm[m] == 1:
+            if P.mode_arm[m] == 1:
                 one += v
                 one_slope -= w
-    if S.mode[d] == RUN:
-        psi = S.theta[d] - PI - A.rest_origin[d] + PI * one
-        s = S.q[d] + (psi - S.leak[d]) / beta
-        r, g_phi, g_i, u, u_phi, gain = source_at(shape, scale, cells, levels, row, phi, ib - s)
+    psi = me.psi
+    if undisturbed == 0:
+        psi = rest_phase(rest, shape, scale, levels, row, phi, my.ib) - my.rest_origin + PI * one
+        me.psi = psi
+    s = me.q + (psi - me.leak) / my.beta
+    r, g_phi, g_i, u, u_phi, gain = source_at(shape, scale, cells, levels, row, phi, my.ib - s)
+    if me.mode == RUN:
         if u > 0.0 and r > 0.0:
-            goal = TWO_PI
-            kind = FLUXON
-            if A.neuron[d] >= 0 and S.armed[d] == 1 and now >= S.ready_fs[d]:
-                way = beta * (A.threshold[d] - s)
-                if way < 0.0:
-                    way = 0.0
-                drop = beta * s * tau_0 / tau
-                if r > 1.05 * drop:
-                    way *= r / (r - drop)
-                if S.theta[d] + way < TWO_PI:
-                    goal = S.theta[d] + way
-                    kind = CROSS
-            rate, curve, h, reached = plan_run(r, g_phi, g_i, phi_slope, one_slope, s, tau, beta, tau_0, S.theta[d], goal)
-            if reached == 0:
-                kind = STEP
-            S.psi[d] = psi
-            S.rate[d] = rate
-            S.curve[d] = curve
-            S.next_kind[d] = kind
+            rate, curve, h, complete = plan_run(r, g_phi, g_i, phi_slope, s / my.tau - PI * one_slope / my.beta, my.tau, tau_0, me.theta)
+            me.u = u
+            me.gain = gain
+            me.rate = rate
+            me.curve = curve
+            if complete == 1:
+                me.next_kind = FLUXON
+            else:
+                me.next_kind = STEP
             S.next_fs[d] = later(now, h)
             return
-        S.mode[d] = SLEEP
-        S.z[d] = 0.0
-        S.theta[d] = 0.0
-        S.rate[d] = 0.0
-        S.curve[d] = 0.0
-    psi = rest_phase(rest, shape, scale, levels, row, phi, ib) - A.rest_origin[d] + PI * one
-    S.psi[d] = psi
-    s = S.q[d] + (psi - S.leak[d]) / beta
-    r, g_phi, g_i, u, u_phi, gain = source_at(shape, scale, cells, levels, row, phi, ib - s)
-    S.u[d] = u
-    S.u_slope[d] = s / tau + u_phi * phi_slope
-    S.gain[d] = gain
+        me.mode = SLEEP
+        me.z = fallen_back(me.theta, me.u * gain)
+        me.theta = 0.0
+        me.rate = 0.0
+        me.curve = 0.0
+    me.u = u
+    me.u_slope = s / my.tau + u_phi * phi_slope
+    me.gain = gain
     if u >= 0.0:
-        S.mode[d] = REST
-    elif S.mode[d] == REST:
-        w2 = -gain * u
-        if S.z[d] <= 0.0 or S.z[d] * S.z[d] <= w2:
-            S.mode[d] = SLEEP
-    if S.mode[d] == REST:
-        h, kind = plan_rest(S.z[d], u, S.u_slope[d], gain, tau_0)
+        me.mode = REST
+    elif me.mode == REST and (me.z <= 0.0 or me.z * me.z <= -gain * u):
+        me.mode = SLEEP
+    if me.mode == REST:
+        h, kind = plan_rest(me.z, u, me.u_slope, gain, tau_0)
     else:
-        h, kind = wake_after(S.amplitude, A.mode_tau, A.mode_arm, start, stop, S.base[d], S.ext[d], S.ext_slope[d], S.q[d], S.leak[d],
-                             tau, beta, ib, A.low[d], A.high[d], shape, scale, levels, row, rest, A.rest_origin[d], S.ext_arm[d],
-                             S.ext_arm_slope[d], tau_0)
-    S.next_kind[d] = kind
+        h, kind = wake_after(S.amplitude, P.mode_tau, P.mode_arm, start, stop, me.base, me.ext, me.ext_slope, me.q, me.leak, my.tau,
+                             my.beta, my.ib, my.low, my.high, shape, scale, levels, row, rest, my.rest_origin, me.arm, me.arm_slope)
+    me.next_kind = kind
     S.next_fs[d] = later(now, h)
 
 
-def quantum_in(A: Any, S: Any, d: int) -> None:
+def wake(P: Any, S: Any, tau_0: float, d: int) -> None:
+    """Loop ``d`` crosses its threshold without an event: start the saddle-node where a steady drive would have brought it."""
+    me = S.loops[d]
+    my = P.loops[d]
+    shape, scale, _, levels, _ = P.sources
+    phi = me.base + me.ext
+    phi_slope = me.ext_slope
+    for m in range(my.mode_start, my.mode_stop):
+        phi += S.amplitude[m]
+        phi_slope -= S.amplitude[m] / P.mode_tau[m]
+    s = me.q + (me.psi - me.leak) / my.beta
+    effective = phi + scale[my.row, 6] + scale[my.row, 4] * (my.ib - s)
+    _, slope, gain = level(shape, scale, levels, my.row, effective)
+    me.mode = REST
+    me.z = airy_start(gain, s / my.tau - slope * phi_slope, tau_0)
+
+
+def quantum_in(P: Any, S: Any, d: int) -> None:
     """One flux quantum enters loop ``d`` and its phase starts a new turn. The bias does the work 2 pi ib; the loop stores a part."""
-    q = S.q[d]
-    more = q + A.quantum[d]
-    S.slip_loss[d] += TWO_PI * A.ib[d] - 0.5 * A.beta[d] * (more * more - q * q)
-    S.q[d] = more
-    S.theta[d] = 0.0
-    S.psi[d] = -PI - A.rest_origin[d] + PI * arm_flux(A, S, d)
-    S.mode[d] = RUN
-    S.fluxons[d] += 1
+    me = S.loops[d]
+    my = P.loops[d]
+    q = me.q
+    more = q + my.quantum
+    me.slip_loss += TWO_PI * my.ib - 0.5 * my.beta * (more * more - q * q)
+    me.q = more
+    me.theta = 0.0
+    me.mode = RUN
+    me.fluxons += 1
 
 
-def fires(A: Any, S: Any, d: int, now: int) -> bool:
-    """Soma ``d`` crosses its threshold upwards at this event of its own.
+def fires(P: Any, S: Any, d: int, now: int) -> bool:
+    """Soma ``d`` crosses its threshold upwards with the fluxon that has just entered.
 
-    After a spike it is armed again once its current has been one quantum below threshold; a crossing within the absolute refractory
-    time is lost. The current is compared with a tolerance of a thousandth of a quantum, the rounding of the predicted crossing.
+    After a spike it is armed again once its current is found one quantum below threshold; a crossing within the absolute
+    refractory time is lost.
     """
-    s = S.q[d] + (S.psi[d] - S.leak[d]) / A.beta[d]
-    if s < A.threshold[d] - A.quantum[d]:
-        S.armed[d] = 1
+    me = S.loops[d]
+    my = P.loops[d]
+    s = me.q + (me.psi - me.leak) / my.beta
+    if s - 2.0 * my.quantum < my.threshold:
+        me.armed = 1
+    if me.armed == 0 or s < my.threshold:
         return False
-    if S.armed[d] == 0 or S.mode[d] != RUN or s < A.threshold[d] - 0.001 * A.quantum[d]:
-        return False
-    if now < S.ready_fs[d]:
-        S.armed[d] = 0
+    if now < me.ready_fs:
+        me.armed = 0
         return False
     return True
 
 
-def spike(A: Any, S: Any, neuron: int, d: int, now: int, seed: int) -> None:
-    """Neuron ``neuron`` fires: light goes out, its refractory detector is hit, its soma ``d`` is emptied if it is to be."""
-    S.armed[d] = 0
-    S.ready_fs[d] = now + A.t_ref_fs[d]
-    if A.purge[d] == 1:
-        S.purge_loss[d] += 0.5 * A.beta[d] * S.q[d] * S.q[d]
-        S.q[d] = 0.0
-        S.leak[d] = 0.0
-        S.psi[d] = 0.0
-        S.z[d] = 0.0
-        S.theta[d] = 0.0
-        S.rate[d] = 0.0
-        S.curve[d] = 0.0
-        S.mode[d] = HELD
+def spike(P: Any, S: Any, d: int, now: int, seed: int) -> None:
+    """Soma ``d`` fires: light goes out, its refractory detector is hit, its loop is emptied if it is to be."""
+    me = S.loops[d]
+    my = P.loops[d]
+    sender = P.neurons[my.neuron]
+    me.armed = 0
+    me.ready_fs = now + my.t_ref_fs
+    if my.purge == 1:
+        me.purge_loss += 0.5 * my.beta * me.q * me.q
+        me.q = 0.0
+        me.leak = 0.0
+        me.psi = 0.0
+        me.z = 0.0
+        me.theta = 0.0
+        me.rate = 0.0
+        me.curve = 0.0
+        me.mode = HELD
     size = S.cursor[HEAP_SIZE]
-    ordinal = S.spikes[neuron]
-    if A.refractory_detector[neuron] >= 0:
-        size = push(S.heap_fs, S.heap_key, S.heap_ordinal, size, now, event_key(PHOTON, A.refractory_detector[neuron], 0), ordinal)
-    if A.emission[neuron] != 0:
-        for w in range(A.guide_start[neuron], A.guide_start[neuron + 1]):
-            arrives = now + A.latency_fs[neuron] + A.guide_delay_fs[w]
-            if A.emission[neuron] == PHOTONS:
-                late = first_photon_delay(uniform(seed, A.guide_key[w], ordinal, EMISSION_TIME, 0), A.guide_mean[w], A.tau_rad[neuron])
+    ordinal = S.spikes[my.neuron]
+    if sender.refractory_detector >= 0:
+        size = push(S.heap_fs, S.heap_key, S.heap_ordinal, size, now, event_key(PHOTON, sender.refractory_detector, 0), ordinal)
+    if sender.emission != DARK:
+        for w in range(sender.guide_start, sender.guide_stop):
+            guide = P.guides[w]
+            arrives = now + sender.latency_fs + guide.delay_fs
+            if sender.emission == PHOTONS:
+                late = first_photon_delay(uniform(seed, guide.key, ordinal, EMISSION_TIME, 0), guide.mean, sender.tau_rad)
                 if late < 0.0:
                     continue
                 arrives += int(late * 1.0e6 + 0.5)
-            elif A.guide_pass[w] < 1.0:
-                if uniform(seed, A.guide_key[w], ordinal, LOSS, 0) >= A.guide_pass[w]:
-                    continue
-            size = push(S.heap_fs, S.heap_key, S.heap_ordinal, size, arrives, event_key(PHOTON, A.guide_detector[w], w + 1), ordinal)
+            elif guide.passes < 1.0 and uniform(seed, guide.key, ordinal, LOSS, 0) >= guide.passes:
+                continue
+            size = push(S.heap_fs, S.heap_key, S.heap_ordinal, size, arrives, event_key(PHOTON, guide.detector, w + 1), ordinal)
     S.cursor[HEAP_SIZE] = size
-    S.spikes[neuron] += 1
+    S.spikes[my.neuron] += 1
     S.counts[SPIKES] += 1
 
 
-def photon_fate(A: Any, S: Any, k: int, now: int, sure: int, seed: int) -> int:
-    """What becomes of a photon at detector ``k``. ``sure``: 1 if its efficiency was already drawn by the transmitter."""
-    ordinal = S.arrived[k]
-    S.arrived[k] = ordinal + 1
-    if S.in_hotspot[k] == 1:
+def photon_fate(P: Any, S: Any, k: int, now: int, drawn: int, seed: int) -> int:
+    """What becomes of a photon at detector ``k``. ``drawn``: 1 if its efficiency was already drawn with the emission."""
+    it = S.detectors[k]
+    its = P.detectors[k]
+    ordinal = it.arrived
+    it.arrived = ordinal + 1
+    if it.in_hotspot == 1:
         return IN_HOTSPOT
-    if now < S.dead_fs[k]:
+    if now < it.dead_fs:
         return IN_DEAD_TIME
     chance = 1.0
-    if sure == 0:
-        chance = A.det_efficiency[k]
-    if A.det_recovers[k] == 1:
-        chance *= recovery(flux_after(S.flux[k], A.det_tau_fall[k], (now - S.seen_fs[k]) * 1.0e-6), A.det_peak[k])
-    if chance < 1.0 and uniform(seed, A.det_key[k], ordinal, DETECTION, 0) >= chance:
+    if drawn == 0:
+        chance = its.efficiency
+    if its.recovers == 1:
+        chance *= recovery(flux_after(it.flux, its.tau_fall, (now - it.seen_fs) * 1.0e-6), its.peak)
+    if chance < 1.0 and uniform(seed, its.key, ordinal, DETECTION, 0) >= chance:
         return MISSED
     return DETECTED
 
 
-def hotspot_begins(A: Any, S: Any, k: int, d: int, now: int) -> None:
+def hotspot_begins(P: Any, S: Any, k: int, d: int, now: int) -> None:
     """Detector ``k`` turns resistive: its flux in loop ``d`` stops falling and rises towards its level."""
-    f = flux_after(S.flux[k], A.det_tau_fall[k], (now - S.seen_fs[k]) * 1.0e-6)
-    w = S.det_weight[k]
-    S.amplitude[A.det_fall[k]] -= w * f
-    S.amplitude[A.det_rise[k]] += w * (f - A.det_level[k])
-    S.base[d] += w * A.det_level[k]
-    S.hot[d] += 1
-    S.mode_hot[A.det_rise[k]] += 1
-    S.flux[k] = f
-    S.seen_fs[k] = now
-    S.in_hotspot[k] = 1
-    S.dead_fs[k] = now + A.det_dead_fs[k]
-    S.cursor[HEAP_SIZE] = push(S.heap_fs, S.heap_key, S.heap_ordinal, S.cursor[HEAP_SIZE], now + A.det_hotspot_fs[k],
+    it = S.detectors[k]
+    its = P.detectors[k]
+    me = S.loops[d]
+    f = flux_after(it.flux, its.tau_fall, (now - it.seen_fs) * 1.0e-6)
+    w = it.weight
+    S.amplitude[its.fall] -= w * f
+    S.amplitude[its.rise] += w * (f - its.level)
+    S.mode_hot[its.rise] += 1
+    me.base += w * its.level
+    me.hot += 1
+    it.flux = f
+    it.seen_fs = now
+    it.in_hotspot = 1
+    it.dead_fs = now + its.dead_fs
+    S.cursor[HEAP_SIZE] = push(S.heap_fs, S.heap_key, S.heap_ordinal, S.cursor[HEAP_SIZE], now + its.hotspot_fs,
                                event_key(HOTSPOT_END, k, 0), 0)
 
 
-def hotspot_ends(A: Any, S: Any, k: int, d: int, now: int) -> None:
+def hotspot_ends(P: Any, S: Any, k: int, d: int, now: int) -> None:
     """Detector ``k`` is superconducting again: its flux falls with tau_fall. The last hotspot leaves no rounding behind."""
-    dt = (now - S.seen_fs[k]) * 1.0e-6
-    f = flux_in_hotspot(S.flux[k], A.det_level[k], A.det_tau_rise[k], dt)
-    w = S.det_weight[k]
-    rise = A.det_rise[k]
-    S.hot[d] -= 1
-    S.mode_hot[rise] -= 1
-    if S.mode_hot[rise] == 0:
-        S.amplitude[rise] = 0.0
+    it = S.detectors[k]
+    its = P.detectors[k]
+    me = S.loops[d]
+    dt = (now - it.seen_fs) * 1.0e-6
+    f = flux_in_hotspot(it.flux, its.level, its.tau_rise, dt)
+    w = it.weight
+    S.mode_hot[its.rise] -= 1
+    if S.mode_hot[its.rise] == 0:
+        S.amplitude[its.rise] = 0.0
     else:
-        S.amplitude[rise] -= w * (f - A.det_level[k])
-    if S.hot[d] == 0:
-        S.base[d] = A.offset[d]
+        S.amplitude[its.rise] -= w * (f - its.level)
+    me.hot -= 1
+    if me.hot == 0:
+        me.base = P.loops[d].offset
     else:
-        S.base[d] -= w * A.det_level[k]
-    S.amplitude[A.det_fall[k]] += w * f
-    S.flux[k] = f
-    S.seen_fs[k] = now
-    S.in_hotspot[k] = 0
+        me.base -= w * its.level
+    S.amplitude[its.fall] += w * f
+    it.flux = f
+    it.seen_fs = now
+    it.in_hotspot = 0
 
 
-def trace(A: Any, S: Any, L: Any, d: int, now: int) -> None:
+def kick(P: Any, S: Any, k: int, d: int) -> None:
+    """The external flux of loop ``d`` changes: a pulse begins or a piecewise-linear drive has a corner."""
+    change = P.kicks[k]
+    me = S.loops[d]
+    if change.kind == PULSE:
+        S.amplitude[change.fall] += change.x
+        S.amplitude[change.rise] -= change.x
+    else:
+        me.ext += change.x
+        me.ext_slope += change.y
+        if change.arm == 1:
+            me.arm += change.x
+            me.arm_slope += change.y
+
+
+def trace(P: Any, S: Any, L: Any, d: int, now: int) -> None:
     """Write down the state from which the loop's current and flux follow until its next row."""
+    me = S.loops[d]
+    my = P.loops[d]
     row = L.used[N_TRACES]
     L.trace_fs[row] = now
     L.trace_loop[row] = d
-    L.trace_mode[row] = S.mode[d]
-    L.trace_values[row, T_Q] = S.q[d]
-    L.trace_values[row, T_LEAK] = S.leak[d]
-    L.trace_values[row, T_PSI] = S.psi[d]
-    L.trace_values[row, T_RATE] = S.rate[d]
-    L.trace_values[row, T_CURVE] = S.curve[d]
-    L.trace_values[row, T_BASE] = S.base[d]
-    L.trace_values[row, T_EXT] = S.ext[d]
-    L.trace_values[row, T_EXT_SLOPE] = S.ext_slope[d]
-    L.trace_values[row, T_ARM] = S.ext_arm[d]
-    L.trace_values[row, T_ARM_SLOPE] = S.ext_arm_slope[d]
+    L.trace_mode[row] = me.mode
+    values = L.trace_values[row]
+    values[T_Q] = me.q
+    values[T_LEAK] = me.leak
+    values[T_PSI] = me.psi
+    values[T_THETA] = me.theta
+    values[T_RATE] = me.rate
+    values[T_CURVE] = me.curve
+    values[T_KAPPA] = 0.0
+    if me.mode == RUN and me.rate > 0.0:
+        values[T_KAPPA] = me.gain * me.u / me.rate
+    values[T_BASE] = me.base
+    values[T_EXT] = me.ext
+    values[T_EXT_SLOPE] = me.ext_slope
+    values[T_ARM] = me.arm
+    values[T_ARM_SLOPE] = me.arm_slope
     at = L.used[N_AMPLITUDES]
-    for m in range(A.mode_start[d], A.mode_start[d + 1]):
+    for m in range(my.mode_start, my.mode_stop):
         L.trace_amplitude[at] = S.amplitude[m]
         at += 1
     L.used[N_AMPLITUDES] = at
     L.used[N_TRACES] = row + 1
 
 
-def begin(A: Any, T: Any, S: Any, L: Any, tau_0: float) -> None:
+def begin(P: Any, S: Any, L: Any, tau_0: float) -> None:
     """Plan every loop's first event at time 0 and put all in order."""
-    n = A.row.shape[0]
+    n = P.loops.shape[0]
     for d in range(n):
-        plan(A, T, S, tau_0, d, 0)
+        look_ahead(P, S, tau_0, d, 0, 0)
         rekey(S.queue, S.queue_place, S.next_fs, n, d)
         if L.want_trace[d] == 1:
-            trace(A, S, L, d, 0)
+            trace(P, S, L, d, 0)
 
 
-def advance(A: Any, T: Any, S: Any, L: Any, tau_0: float, photon_fs: Any, photon_detector: Any, until: int, budget: int, seed: int,
+def advance(P: Any, S: Any, L: Any, tau_0: float, photon_fs: Any, photon_detector: Any, until: int, budget: int, seed: int,
             reserve: int, reserve_heap: int) -> int:
     """Process events up to and including time ``until``, at most ``budget`` of them; returns why it stopped.
 
-    ``reserve``: rows that one event may need in the log; ``reserve_heap``: entries that it may need in the heap.
+    ``reserve``: trace rows that one event may need; ``reserve_heap``: entries that it may need in the heap.
     """
-    n_kicks = A.kick_fs.shape[0]
+    n_kicks = P.kicks.shape[0]
     n_photons = photon_fs.shape[0]
-    n_loops = A.row.shape[0]
+    n_loops = P.loops.shape[0]
     while budget > 0:
         if (L.used[N_TRACES] + reserve > L.trace_fs.shape[0] or L.used[N_FLUXONS] + 2 > L.fluxon_fs.shape[0]
                 or L.used[N_SPIKES] + 2 > L.spike_fs.shape[0] or L.used[N_PHOTONS] + 2 > L.photon_fs.shape[0]):
@@ -412,19 +470,19 @@ def advance(A: Any, T: Any, S: Any, L: Any, tau_0: float, photon_fs: Any, photon
         key = 0
         ordinal = 0
         where = -1
-        k = S.cursor[NEXT_KICK]
-        if k < n_kicks:
-            now = A.kick_fs[k]
-            key = event_key(KICK, A.kick_loop[k], 0)
-            ordinal = k
+        c = S.cursor[NEXT_KICK]
+        if c < n_kicks:
+            now = P.kicks[c].fs
+            key = event_key(KICK, P.kicks[c].loop, 0)
+            ordinal = c
             where = 0
-        k = S.cursor[NEXT_PHOTON]
-        if k < n_photons:
-            other = event_key(PHOTON, photon_detector[k], 0)
-            if earlier(photon_fs[k], other, k, now, key, ordinal):
-                now = photon_fs[k]
+        c = S.cursor[NEXT_PHOTON]
+        if c < n_photons:
+            other = event_key(PHOTON, photon_detector[c], 0)
+            if earlier(photon_fs[c], other, c, now, key, ordinal):
+                now = photon_fs[c]
                 key = other
-                ordinal = k
+                ordinal = c
                 where = 1
         if size > 0 and earlier(S.heap_fs[0], S.heap_key[0], S.heap_ordinal[0], now, key, ordinal):
             now = S.heap_fs[0]
@@ -432,10 +490,10 @@ def advance(A: Any, T: Any, S: Any, L: Any, tau_0: float, photon_fs: Any, photon
             ordinal = S.heap_ordinal[0]
             where = 2
         if n_loops > 0:
-            d = S.queue[0]
-            other = event_key(LOOP, d, 0)
-            if earlier(S.next_fs[d], other, 0, now, key, ordinal):
-                now = S.next_fs[d]
+            first = S.queue[0]
+            other = event_key(LOOP, first, 0)
+            if earlier(S.next_fs[first], other, 0, now, key, ordinal):
+                now = S.next_fs[first]
                 key = other
                 where = 3
         if now > until or where < 0:
@@ -444,18 +502,18 @@ def advance(A: Any, T: Any, S: Any, L: Any, tau_0: float, photon_fs: Any, photon
         S.counts[EVENTS] += 1
         S.cursor[NOW] = now
         phase = key >> PHASE_SHIFT
-        target = (key >> TARGET_SHIFT) & 0x1FFFFFFF
+        target = (key >> TARGET_SHIFT) & PLACE_MASK
         d = target
         if phase == PHOTON:
-            sure = 0
+            drawn = 0
             if where == 1:
                 S.cursor[NEXT_PHOTON] += 1
             else:
-                guide = (key & 0x1FFFFFFF) - 1
+                guide = (key & PLACE_MASK) - 1
                 S.cursor[HEAP_SIZE] = pop(S.heap_fs, S.heap_key, S.heap_ordinal, size)
-                if guide >= 0 and A.guide_drawn[guide] == 1:
-                    sure = 1
-            fate = photon_fate(A, S, target, now, sure, seed)
+                if guide >= 0:
+                    drawn = P.guides[guide].drawn
+            fate = photon_fate(P, S, target, now, drawn, seed)
             S.counts[PHOTONS_IN] += 1
             if L.want_photons[target] == 1:
                 row = L.used[N_PHOTONS]
@@ -463,81 +521,75 @@ def advance(A: Any, T: Any, S: Any, L: Any, tau_0: float, photon_fs: Any, photon
                 L.photon_detector[row] = target
                 L.photon_fate[row] = fate
                 L.used[N_PHOTONS] = row + 1
+            if fate == IN_HOTSPOT:
+                S.counts[LOST_HOTSPOT] += 1
+            elif fate == IN_DEAD_TIME:
+                S.counts[LOST_DEAD] += 1
+            elif fate == MISSED:
+                S.counts[LOST_EFFICIENCY] += 1
             if fate != DETECTED:
-                if fate == IN_HOTSPOT:
-                    S.counts[LOST_HOTSPOT] += 1
-                elif fate == IN_DEAD_TIME:
-                    S.counts[LOST_DEAD] += 1
-                else:
-                    S.counts[LOST_EFFICIENCY] += 1
                 continue
             S.counts[DETECTIONS] += 1
-            d = A.det_loop[target]
+            d = P.detectors[target].loop
         elif phase == HOTSPOT_END:
             S.cursor[HEAP_SIZE] = pop(S.heap_fs, S.heap_key, S.heap_ordinal, size)
             S.counts[HOTSPOT_ENDS] += 1
-            d = A.det_loop[target]
+            d = P.detectors[target].loop
         elif phase == KICK:
             S.cursor[NEXT_KICK] += 1
             S.counts[KICKS] += 1
 
         # One pass for the loop that the event belongs to, then one for every loop that a fluxon couples to.
-        push_on = -1
+        coupling = -1
         last = -1
         pushed = 0.0
         while True:
-            touch(A, T, S, tau_0, d, now)
-            if push_on >= 0:
-                S.amplitude[A.out_mode[push_on]] += S.out_J[push_on] * pushed
+            touch(P, S, tau_0, d, now)
+            undisturbed = 0
+            if coupling >= 0:
+                S.amplitude[P.out_mode[coupling]] += S.out_J[coupling] * pushed
             elif phase == PHOTON:
-                hotspot_begins(A, S, target, d, now)
+                hotspot_begins(P, S, target, d, now)
             elif phase == HOTSPOT_END:
-                hotspot_ends(A, S, target, d, now)
+                hotspot_ends(P, S, target, d, now)
             elif phase == KICK:
-                k = ordinal
-                if A.kick_kind[k] == PULSE:
-                    S.amplitude[A.kick_fall[k]] += A.kick_x[k]
-                    S.amplitude[A.kick_rise[k]] -= A.kick_x[k]
-                else:
-                    S.ext[d] += A.kick_x[k]
-                    S.ext_slope[d] += A.kick_y[k]
-                    if A.kick_arm[k] == 1:
-                        S.ext_arm[d] += A.kick_x[k]
-                        S.ext_arm_slope[d] += A.kick_y[k]
+                kick(P, S, ordinal, d)
             else:
-                kind = S.next_kind[d]
+                kind = S.loops[d].next_kind
+                if kind != RELEASE:
+                    undisturbed = 1
                 if kind == FLUXON or kind == SLIP:
-                    quantum_in(A, S, d)
+                    quantum_in(P, S, d)
                     S.counts[FLUXONS] += 1
                     if L.want_fluxons[d] == 1:
                         row = L.used[N_FLUXONS]
                         L.fluxon_fs[row] = now
                         L.fluxon_loop[row] = d
                         L.used[N_FLUXONS] = row + 1
-                    push_on = A.out_start[d] - 1
-                    last = A.out_start[d + 1] - 1
-                    pushed = A.quantum[d]
+                    my = P.loops[d]
+                    coupling = my.out_start - 1
+                    last = my.out_stop - 1
+                    pushed = my.quantum
+                    if my.neuron >= 0 and fires(P, S, d, now):
+                        row = L.used[N_SPIKES]
+                        L.spike_fs[row] = now
+                        L.spike_neuron[row] = my.neuron
+                        L.used[N_SPIKES] = row + 1
+                        spike(P, S, d, now, seed)
                 elif kind == WAKE:
-                    S.mode[d] = REST
-                    S.z[d] = airy_start(S.gain[d], crossing_slope(A, T, S, d), tau_0)
+                    wake(P, S, tau_0, d)
                     S.counts[WAKES] += 1
                 elif kind == RELEASE:
-                    S.mode[d] = SLEEP
-                    S.z[d] = 0.0
+                    S.loops[d].mode = SLEEP
+                    S.loops[d].z = 0.0
                 else:
                     S.counts[STEPS] += 1
-                if A.neuron[d] >= 0 and fires(A, S, d, now):
-                    row = L.used[N_SPIKES]
-                    L.spike_fs[row] = now
-                    L.spike_neuron[row] = A.neuron[d]
-                    L.used[N_SPIKES] = row + 1
-                    spike(A, S, A.neuron[d], d, now, seed)
-            plan(A, T, S, tau_0, d, now)
+            look_ahead(P, S, tau_0, d, now, undisturbed)
             rekey(S.queue, S.queue_place, S.next_fs, n_loops, d)
             if L.want_trace[d] == 1:
-                trace(A, S, L, d, now)
-            push_on += 1
-            if push_on > last or last < 0:
+                trace(P, S, L, d, now)
+            if coupling >= last:
                 break
-            d = A.out_loop[push_on]
+            coupling += 1
+            d = P.out_loop[coupling]
     return BUDGET_SPENT

@@ -1,4 +1,7 @@
-"""Everything that changes while a network runs, as flat arrays: what a checkpoint holds and both engines read and write."""
+"""What the engines run on: a Plan as records, and everything that changes while a network runs, as flat arrays.
+
+A checkpoint holds a :class:`State` and nothing else that changes.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from soen_event.physics import loop
+from soen_event.physics.source import Sources
 
 if TYPE_CHECKING:
     from soen_event.plan import Plan
@@ -17,90 +21,153 @@ COUNTS = ("events", "fluxons", "photons", "detections", "lost_hotspot", "lost_de
 (EVENTS, FLUXONS, PHOTONS_IN, DETECTIONS, LOST_HOTSPOT, LOST_DEAD, LOST_EFFICIENCY, SPIKES, HOTSPOT_ENDS, KICKS, STEPS,
  WAKES) = range(len(COUNTS))
 
-# Order of events at one time, the second part of an event's key.
+# Order of events at one time, the first part of an event's key: phase << 58 | target << 29 | source.
 KICK, HOTSPOT_END, PHOTON, LOOP = 0, 1, 2, 3
-PHASE_SHIFT, TARGET_SHIFT = 58, 29  # key = phase << 58 | target << 29 | source, so targets and sources stay below 2^29
+PHASE_SHIFT, TARGET_SHIFT, PLACE_MASK = 58, 29, 0x1FFFFFFF
 FOREVER = 2**62  # fs
+
+# Fate of a photon.
+DETECTED, IN_HOTSPOT, IN_DEAD_TIME, MISSED = range(4)
+
+_LOOP_PLAN = [("row", "i8"), ("ib", "f8"), ("beta", "f8"), ("tau", "f8"), ("quantum", "f8"), ("offset", "f8"), ("low", "f8"), ("high", "f8"),
+              ("rest_origin", "f8"), ("threshold", "f8"), ("neuron", "i8"), ("purge", "i8"), ("t_ref_fs", "i8"), ("mode_start", "i8"),
+              ("mode_stop", "i8"), ("out_start", "i8"), ("out_stop", "i8")]
+_DETECTOR_PLAN = [("loop", "i8"), ("fall", "i8"), ("rise", "i8"), ("level", "f8"), ("peak", "f8"), ("tau_rise", "f8"), ("tau_fall", "f8"),
+                  ("hotspot_fs", "i8"), ("efficiency", "f8"), ("recovers", "i8"), ("dead_fs", "i8"), ("key", "i8")]
+_NEURON_PLAN = [("soma", "i8"), ("refractory_detector", "i8"), ("emission", "i8"), ("latency_fs", "i8"), ("tau_rad", "f8"),
+                ("guide_start", "i8"), ("guide_stop", "i8")]
+_GUIDE_PLAN = [("detector", "i8"), ("delay_fs", "i8"), ("mean", "f8"), ("passes", "f8"), ("drawn", "i8"), ("key", "i8")]
+_KICK_PLAN = [("fs", "i8"), ("loop", "i8"), ("kind", "i8"), ("x", "f8"), ("y", "f8"), ("fall", "i8"), ("rise", "i8"), ("arm", "i8")]
+
+_LOOP_STATE = [
+    ("since", "i8"),  # fs up to which the loop has been advanced
+    ("mode", "i8"),  # SLEEP, REST, RUN or HELD
+    ("q", "f8"),  # sum of decayed quanta, I_c
+    ("leak", "f8"),  # leak of the phase, rad
+    ("psi", "f8"),  # phase within the turn, rad
+    ("z", "f8"),  # saddle-node coordinate, 1/tau_0
+    ("theta", "f8"),  # phase since the last fluxon, rad
+    ("rate", "f8"),  # dtheta/dt, rad/ns
+    ("curve", "f8"),  # d2theta/dt2
+    ("u", "f8"),  # distance above threshold when last looked at
+    ("u_slope", "f8"),  # 1/ns
+    ("gain", "f8"),  # of the saddle-node
+    ("base", "f8"),  # flux that stays: offset and hotspots
+    ("ext", "f8"),  # external flux of corners, its slope, and the parts of both that thread one arm
+    ("ext_slope", "f8"),
+    ("arm", "f8"),
+    ("arm_slope", "f8"),
+    ("hot", "i8"),  # number of hotspots on the loop
+    ("next_kind", "i8"),
+    ("armed", "i8"),
+    ("ready_fs", "i8"),  # end of the absolute refractory time
+    ("fluxons", "i8"),  # count since the start
+    ("slip_loss", "f8"),  # energy dissipated, I_c Phi0/2pi
+    ("leak_loss", "f8"),
+    ("purge_loss", "f8"),
+]
+_DETECTOR_STATE = [
+    ("flux", "f8"),  # own flux over weight at ``seen_fs``
+    ("seen_fs", "i8"),
+    ("in_hotspot", "i8"),
+    ("dead_fs", "i8"),
+    ("arrived", "i8"),  # photons so far: the ordinal of the next draw
+    ("weight", "f8"),  # may be reprogrammed
+]
+
+
+class Records(NamedTuple):
+    """A Plan as the compiled engine reads it: one record a part, so that a loop's numbers lie together in memory."""
+
+    loops: np.ndarray
+    mode_tau: np.ndarray
+    mode_arm: np.ndarray
+    out_loop: np.ndarray
+    out_mode: np.ndarray
+    detectors: np.ndarray
+    neurons: np.ndarray
+    guides: np.ndarray
+    kicks: np.ndarray
+    sources: Sources
 
 
 class State(NamedTuple):
-    """n loops, m detectors, k neurons, q modes. Times int64 fs; ``since`` is the time up to which a loop has been advanced."""
+    """n loops, m detectors, k neurons, q modes. Times are int64 fs."""
 
-    # loops
-    since: np.ndarray
-    mode: np.ndarray  # SLEEP, REST, RUN or HELD
-    q: np.ndarray  # sum of decayed quanta, I_c
-    leak: np.ndarray  # leak of the phase, rad
-    psi: np.ndarray  # phase within the turn, rad
-    z: np.ndarray  # saddle-node coordinate
-    theta: np.ndarray  # phase since the last fluxon, rad
-    rate: np.ndarray  # dtheta/dt, rad/ns
-    curve: np.ndarray  # d2theta/dt2
-    u: np.ndarray  # distance above threshold when last looked at
-    u_slope: np.ndarray  # 1/ns
-    gain: np.ndarray
-    base: np.ndarray  # flux that stays: offset and hotspots
-    ext: np.ndarray
-    ext_slope: np.ndarray
-    ext_arm: np.ndarray
-    ext_arm_slope: np.ndarray
-    hot: np.ndarray  # number of hotspots on the loop
-    next_fs: np.ndarray
-    next_kind: np.ndarray
-    armed: np.ndarray
-    ready_fs: np.ndarray  # end of the absolute refractory time
-    fluxons: np.ndarray  # count since the start
-    slip_loss: np.ndarray  # energy dissipated in junctions, I_c Phi0/2pi
-    leak_loss: np.ndarray
-    purge_loss: np.ndarray
-    amplitude: np.ndarray  # (q,) flux of every mode at ``since``
+    loops: np.ndarray
+    next_fs: np.ndarray  # (n,) time of every loop's own next event
+    amplitude: np.ndarray  # (q,) flux of every mode at its loop's ``since``
     mode_hot: np.ndarray  # (q,) hotspots that rise through this mode
-    # detectors
-    flux: np.ndarray  # own flux over weight at ``seen_fs``
-    seen_fs: np.ndarray
-    in_hotspot: np.ndarray
-    dead_fs: np.ndarray
-    arrived: np.ndarray  # photons so far, ordinal of the next draw
-    det_weight: np.ndarray  # a copy of the plan's: may be reprogrammed
-    out_J: np.ndarray
-    # neurons
-    spikes: np.ndarray
-    # travelling photons and hotspot ends: a binary heap of ``cursor[2]`` entries
-    heap_fs: np.ndarray
+    detectors: np.ndarray
+    out_J: np.ndarray  # couplings, may be reprogrammed
+    spikes: np.ndarray  # (k,) counts
+    heap_fs: np.ndarray  # travelling photons and hotspot ends: a binary heap of ``cursor[HEAP_SIZE]`` entries
     heap_key: np.ndarray
     heap_ordinal: np.ndarray
-    # indexed heap of loops
-    queue: np.ndarray
+    queue: np.ndarray  # indexed heap of loops
     queue_place: np.ndarray
-    cursor: np.ndarray  # next kick, next stimulus photon, heap size, length of the loop queue, time of the last event
+    cursor: np.ndarray
     counts: np.ndarray
 
 
-NEXT_KICK, NEXT_PHOTON, HEAP_SIZE, QUEUE_SIZE, NOW = range(5)
+NEXT_KICK, NEXT_PHOTON, HEAP_SIZE, NOW = range(4)
+
+
+def _records(fields: list[tuple[str, str]], columns: dict[str, np.ndarray]) -> np.ndarray:
+    table = np.zeros(len(next(iter(columns.values()))), dtype=np.dtype(fields)).view(np.recarray)
+    for name, _ in fields:
+        if name in columns:
+            table[name] = columns[name]
+    return table
+
+
+def packed(plan: Plan) -> Records:
+    """The Plan's columns as records."""
+    a = plan.arrays
+    loops = _records(_LOOP_PLAN, {
+        **{name: getattr(a, name) for name in ("row", "ib", "beta", "tau", "quantum", "offset", "low", "high", "rest_origin", "threshold",
+                                               "neuron", "purge", "t_ref_fs")},
+        "mode_start": a.mode_start[:-1], "mode_stop": a.mode_start[1:], "out_start": a.out_start[:-1], "out_stop": a.out_start[1:]})
+    detectors = _records(_DETECTOR_PLAN, {name: getattr(a, f"det_{name}") for name, _ in _DETECTOR_PLAN})
+    neurons = _records(_NEURON_PLAN, {
+        **{name: getattr(a, name) for name in ("soma", "refractory_detector", "emission", "latency_fs", "tau_rad")},
+        "guide_start": a.guide_start[:-1], "guide_stop": a.guide_start[1:]})
+    guides = _records(_GUIDE_PLAN, {"detector": a.guide_detector, "delay_fs": a.guide_delay_fs, "mean": a.guide_mean,
+                                    "passes": a.guide_pass, "drawn": a.guide_drawn, "key": a.guide_key})
+    kicks = _records(_KICK_PLAN, {name: getattr(a, f"kick_{name}") for name, _ in _KICK_PLAN})
+    return Records(loops, a.mode_tau, a.mode_arm, a.out_loop, a.out_mode, detectors, neurons, guides, kicks, plan.sources)
 
 
 def fresh(plan: Plan) -> State:
     """State of a network that has rested for ever, at time 0. The engines plan the first event of every loop themselves."""
     a = plan.arrays
-    n, m, k, modes = len(a.row), len(a.det_loop), len(a.soma), len(a.mode_tau)
-
-    def zeros(length: int) -> np.ndarray:
-        return np.zeros(length)
+    n, k = len(a.row), len(a.soma)
 
     def ints(length: int, value: int = 0) -> np.ndarray:
         return np.full(length, value, dtype=np.int64)
 
     return State(
-        since=ints(n), mode=ints(n, loop.SLEEP), q=zeros(n), leak=zeros(n), psi=zeros(n), z=zeros(n), theta=zeros(n), rate=zeros(n),
-        curve=zeros(n), u=zeros(n), u_slope=zeros(n), gain=zeros(n), base=a.offset.copy(), ext=zeros(n), ext_slope=zeros(n),
-        ext_arm=zeros(n), ext_arm_slope=zeros(n), hot=ints(n), next_fs=ints(n, FOREVER), next_kind=ints(n, loop.NOTHING),
-        armed=ints(n, 1), ready_fs=ints(n), fluxons=ints(n), slip_loss=zeros(n), leak_loss=zeros(n), purge_loss=zeros(n),
-        amplitude=zeros(modes), mode_hot=ints(modes), flux=zeros(m), seen_fs=ints(m), in_hotspot=ints(m), dead_fs=ints(m),
-        arrived=ints(m), det_weight=a.det_weight.copy(), out_J=a.out_J.copy(), spikes=ints(k), heap_fs=ints(64), heap_key=ints(64),
-        heap_ordinal=ints(64), queue=np.arange(n, dtype=np.int64), queue_place=np.arange(n, dtype=np.int64),
-        cursor=np.array([0, 0, 0, n, -1], dtype=np.int64), counts=ints(len(COUNTS)),
+        loops=_records(_LOOP_STATE, {"base": a.offset, "mode": ints(n, loop.SLEEP), "armed": ints(n, 1), "next_kind": ints(n, loop.NOTHING)}),
+        next_fs=ints(n, FOREVER), amplitude=np.zeros(len(a.mode_tau)), mode_hot=ints(len(a.mode_tau)),
+        detectors=_records(_DETECTOR_STATE, {"weight": a.det_weight}), out_J=a.out_J.copy(), spikes=ints(k),
+        heap_fs=ints(64), heap_key=ints(64), heap_ordinal=ints(64), queue=np.arange(n, dtype=np.int64),
+        queue_place=np.arange(n, dtype=np.int64), cursor=ints(4), counts=ints(len(COUNTS)),
     )
 
 
 def copied(state: State) -> State:
     return State(*(column.copy() for column in state))
+
+
+def same(one: State, other: State) -> bool:
+    """Equal to the bit, whatever room their heaps have left (heaps are compared as sets of keys)."""
+    skip = {"heap_fs", "heap_key", "heap_ordinal", "queue", "queue_place"}
+    for name, x, y in zip(State._fields, one, other, strict=True):
+        if name not in skip and x.tobytes() != y.tobytes():
+            return False
+
+    def entries(state: State) -> list[tuple]:
+        size = int(state.cursor[HEAP_SIZE])
+        return sorted(zip(state.heap_fs[:size].tolist(), state.heap_key[:size].tolist(), state.heap_ordinal[:size].tolist(), strict=True))
+
+    return entries(one) == entries(other)

@@ -28,13 +28,14 @@ PI = 3.141592653589793
 # States of a dendrite's SQUID.
 SLEEP, REST, RUN, HELD = 0, 1, 2, 3
 # What a dendrite waits for.
-NOTHING, LOOK, WAKE, STEP, SLIP, FLUXON, CROSS, RELEASE = range(8)
+NOTHING, LOOK, WAKE, STEP, SLIP, FLUXON, RELEASE = range(7)
 
 CHANGE = 0.2  # largest relative change of the rate in one step
 SHORTEST = 0.001  # ns; a step is never shorter unless its goal is
 LONGEST = 0.2  # ns; longest step while running
 REST_ANGLE = 0.25  # largest turn of the saddle-node in one step
 REST_LONGEST = 0.05  # ns
+PANEL = 0.25  # ns; over longer times the leak of the phase is integrated in several panels
 NEVER = 1.0e18  # ns
 
 
@@ -103,6 +104,30 @@ def leaked(leak: float, psi_before: float, psi_now: float, fraction: float) -> f
     return leak + (0.5 * (psi_before + psi_now) - leak) * fraction
 
 
+def leak_after(leak: float, psi: float, amplitude: Any, tau_modes: Any, arm: Any, start: int, stop: int, base: float, ext: float,
+               ext_slope: float, ext_arm: float, ext_arm_slope: float, rest: Any, shape: Any, scale: Any, levels: Any, row: int,
+               ib: float, rest_origin: float, tau: float, dt: float) -> tuple:
+    """Phase and leak ``dt`` after a loop was last touched, from the flux that it had then: (psi, leak).
+
+    d(leak)/dt = (psi - leak)/tau with psi linear between nodes that crowd at the beginning, where the flux changes most.
+    """
+    done = 0.0
+    panel = dt
+    if dt > PANEL:
+        panel = dt / 32.0
+    while True:
+        phi, _, one, _ = flux_at(amplitude, tau_modes, arm, start, stop, base, ext, ext_slope, ext_arm, ext_arm_slope, panel)
+        now = rest_phase(rest, shape, scale, levels, row, phi, ib) - rest_origin + PI * one
+        leak = leaked(leak, psi, now, 1.0 - exp(-(panel - done) / tau))
+        psi = now
+        if panel >= dt:
+            return psi, leak
+        done = panel
+        panel *= 2.0
+        if panel > 0.75 * dt:
+            panel = dt
+
+
 def saddle_node(z: float, a: float, turn: float) -> float:
     """Advance z' = a + z^2 by ``turn`` (in tau_0) with constant a. Exact; by series for short turns, by exponentials for a < 0."""
     x = a * turn * turn
@@ -166,17 +191,14 @@ def airy_start(gain: float, u_slope: float, tau_0: float) -> float:
     return -0.7290111 * exp(log(c) / 3.0)
 
 
-def plan_run(r: float, g_phi: float, g_i: float, phi_slope: float, arm_slope: float, s: float, tau: float, beta: float,
-             tau_0: float, theta: float, goal: float) -> tuple:
-    """Second-order step of theta towards ``goal``: (dtheta/dt, d2theta/dt2, ns, 1 if the goal is reached else 0).
+def plan_run(r: float, g_phi: float, g_i: float, phi_slope: float, i_slope: float, tau: float, tau_0: float, theta: float) -> tuple:
+    """Second-order step of theta towards the next fluxon: (dtheta/dt, d2theta/dt2, ns, 1 if it completes the turn else 0).
 
-    d2theta/dt2 follows from r(phi(t), ib - s(t)) with ds/dt = (dtheta/dt + pi dphi_arm/dt)/beta - s/tau. A step is cut where
-    the rate would change by more than CHANGE or where the loop's own reaction would be overshot.
+    ``i_slope`` = di/dt of the SQUID's current (the loop's leak). A step is cut where the rate would change by more than CHANGE.
     """
     rate = r / tau_0
-    i_slope = s / tau - (rate + PI * arm_slope) / beta
     curve = (g_phi * phi_slope + g_i * i_slope) / tau_0
-    need = goal - theta
+    need = TWO_PI - theta
     if need < 0.0:
         need = 0.0
     square = rate * rate + 2.0 * curve * need
@@ -189,8 +211,6 @@ def plan_run(r: float, g_phi: float, g_i: float, phi_slope: float, arm_slope: fl
     bend = abs(curve)
     if bend * cap > CHANGE * rate:
         cap = CHANGE * rate / bend
-    if g_i * cap > 0.5 * beta * tau_0:
-        cap = 0.5 * beta * tau_0 / g_i
     if cap < SHORTEST:
         cap = SHORTEST
     if h > cap:
@@ -198,9 +218,24 @@ def plan_run(r: float, g_phi: float, g_i: float, phi_slope: float, arm_slope: fl
     return rate, curve, h, 1
 
 
+def fallen_back(theta: float, a: float) -> float:
+    """Saddle-node coordinate of a SQUID that stops running at phase ``theta``; a = gain u when it last ran.
+
+    While it runs z = -sqrt(a) cot(theta/2), for which the rational form here stands in (exact at 0, pi and 2 pi).
+    """
+    if theta <= 0.0 or a <= 0.0:
+        return -1.0
+    z = math.sqrt(a) * (2.0 / (TWO_PI - theta) - 2.0 / theta) if theta < TWO_PI else 1.0
+    if z < -1.0:
+        return -1.0
+    if z > 1.0:
+        return 1.0
+    return z
+
+
 def wake_after(amplitude: Any, tau_modes: Any, arm: Any, start: int, stop: int, base: float, ext: float, ext_slope: float,
                q: float, leak: float, tau: float, beta: float, ib: float, low: float, high: float, shape: Any, scale: Any, levels: Any,
-               row: int, rest: Any, rest_origin: float, ext_arm: float, ext_arm_slope: float, tau_0: float) -> tuple:
+               row: int, rest: Any, rest_origin: float, ext_arm: float, ext_arm_slope: float) -> tuple:
     """When a sleeping SQUID may wake if no input comes: (ns or NEVER, WAKE or LOOK or NOTHING).
 
     Marches by safe steps |u|/L, where L bounds du/dt from above for all later times (every mode decays towards zero), so no
