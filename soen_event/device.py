@@ -188,7 +188,7 @@ class Device:
         return self.switching_energy_J / TWO_PI
 
     def gamma_thermal(self, temperature: float | None = None) -> float:
-        """Return the thermal parameter Gamma = 2 pi k_B T/(I_c Phi0) at ``temperature`` (K; by default the device's)."""
+        """Return the thermal parameter Gamma = 2 pi k_B T/(I_c Phi0) at ``temperature`` (K; default: the device's)."""
         where = "Device.gamma_thermal"
         kelvin = self.temperature if temperature is None else _argument(temperature, "temperature", where, zero=True)
         return k_B * kelvin / self.josephson_energy_J

@@ -34,7 +34,7 @@ DERIVED_IDS = (".soma", ".refractory", ".refractory.synapse")
 """Ids ``<neuron>.soma`` and so on belong to the loops inside a neuron."""
 PARAMETERS = ("weights", "J", "phi_offset", "ib", "tau", "threshold", "delay")
 SYNAPSE_EDGE = "synapse"
-_SUGGESTED = 20  # so many faults name the nearest known id: searching a large network takes its time
+_SUGGESTED = 20  # so many faults name the nearest known id: searching a large network takes time
 
 
 # ---------------------------------------------------------------------------------------------- threshold and saturation

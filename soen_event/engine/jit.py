@@ -41,7 +41,7 @@ def _compiled_function(module: str, name: str, persistent: bool) -> Any:
             namespace[key] = _compiled_function(value.__module__, value.__name__, False)
         elif not _own_function(value):
             namespace[key] = value
-    return numba.njit(cache=persistent, nogil=True, forceinline=not persistent)(copy)
+    return numba.njit(cache=persistent, nogil=True, forceinline=not persistent, _nrt=False)(copy)
 
 
 def compile_function(function: FunctionType, persistent: bool = False) -> Any:
