@@ -1,8 +1,8 @@
 """Wiring: any networkx graph as a network, dendritic trees, and the usual architectures on networkx generators.
 
-Graph nodes become neurons, edges become a waveguide and a synapse. Everything random takes an explicit ``seed``; a drawn
-weight or delay depends on the seed and the names of its two ends only, so a larger network keeps the values of a smaller
-one. :data:`BUILDERS` holds the functions that ``populations:`` and ``connect:`` of a network file may name.
+Graph nodes become neurons, edges become a waveguide and a synapse. Everything random takes an explicit ``seed``; a
+drawn weight or delay depends on the seed and the names of its two ends only, so a larger network keeps the values of a
+smaller one. :data:`BUILDERS` holds the functions that ``populations:`` and ``connect:`` of a network file may name.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import inspect
 import itertools
 import math
 import re
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -31,6 +31,7 @@ __all__ = [
     "BUILDERS",
     "all_to_all",
     "crossbar",
+    "detectors",
     "from_graph",
     "layers",
     "one_to_one",
@@ -46,15 +47,17 @@ __all__ = [
 Template: TypeAlias = "Part | Mapping[str, Any] | None"
 """A part whose id and ends do not count, or a mapping of its other fields."""
 Value: TypeAlias = Any
-"""A number or quantity for all edges, an edge attribute's name, a distribution, a matrix, or a callable (see from_graph)."""
+"""A number or quantity for all, an edge attribute's name, a distribution, a matrix, or a callable (see from_graph)."""
 
+MOST = 10_000_000
+"""More neurons than this in one call are taken for a slip."""
 LIGHT_NS_PER_CM = 1.0 / 29.9792458
 DISTRIBUTIONS: dict[str, Callable[[np.random.Generator, float, float], float]] = {
     "normal": lambda random, mean, deviation: random.normal(mean, deviation),
     "uniform": lambda random, low, high: random.uniform(low, high),
     "lognormal": lambda random, median, sigma: median * math.exp(random.normal(0.0, sigma)),
 }
-_ENDS = ("id", "source", "target")
+_ENDS: dict[type, tuple[str, ...]] = {Synapse: ("id", "target"), Dendrite: ("id",), Neuron: ("id",)}
 _OTHER = re.compile(r"[^A-Za-z0-9_.:/\[\]\-]+")
 _STARTS_A_NUMBER = re.compile(r"\s*[+-]?\.?\d")
 
@@ -82,26 +85,27 @@ def from_graph(
 ) -> Network:
     """Turn any networkx graph into a network: a neuron for every node, a waveguide and a synapse for every edge.
 
-    An undirected edge counts in both directions; parallel edges and self-loops are kept. A node ``3`` becomes the neuron
-    ``n3``, ``(0, 1)`` becomes ``n[0][1]``, text keeps its letters (others become ``_``), and with a ``prefix`` every label
-    becomes ``prefix[label]``; equal names are numbered. The node attribute ``label`` in ``net.graph`` holds the original.
-    The synapse of an edge is called ``source:target``.
+    An undirected edge counts in both directions; parallel edges and self-loops are kept. A node ``3`` becomes the
+    neuron ``n3``, ``(0, 1)`` becomes ``n[0][1]``, text keeps the characters of ids (others become ``_``), and with a
+    ``prefix`` every label becomes ``prefix[label]``; equal names are numbered. The node attribute ``label`` in
+    ``net.graph`` holds the original. The synapse of an edge is called ``source:target``.
 
     Args:
         graph: Graph, DiGraph, MultiGraph or MultiDiGraph with any labels.
         neuron: fields of every neuron (default: soma, refractory dendrite and transmitter with their defaults), or a
-            callable that returns them for a node's label. A mapping without ``transmitter`` has none.
+            callable that returns them for a node's label. In a mapping, what is left out is not there.
         synapse: fields of every synapse.
         weight: of each synapse: a number; the name of an edge attribute (default "weight"; an edge without it takes the
             template's); a distribution such as ``{"normal": [0.4, 0.1]}``, ``{"uniform": [low, high]}`` or
-            ``{"lognormal": [median, sigma]}``, which needs ``seed``; or a callable of (source label, target label, data).
+            ``{"lognormal": [median, sigma]}``, which needs ``seed``; or a callable of (source, target, edge data).
         delay: of each waveguide, ns, in the same ways (default: edge attribute "delay", else 0).
         loss_db: of each waveguide, dB, in the same ways (default: edge attribute "loss_db", else 0).
-        dendrites_per_neuron: with k > 0 the synapses of a neuron sit on its k dendrites ``neuron/0`` ..., shared out in turn
-            in the order of their sources, and the dendrites are coupled to the soma with ``J``.
+        dendrites_per_neuron: with k > 0 the synapses of a neuron sit on its k dendrites ``neuron/0`` ..., shared out in
+            turn in the order of their sources, and the dendrites are coupled to the soma with ``J``.
         dendrite: fields of these dendrites.
         J: coupling of every dendrite to its soma, Phi0 per unit s (default: all k full give 1/2 Phi0).
-        inputs: labels of nodes that get a synapse ``in:<neuron>`` for photons from outside; True for all.
+        inputs: labels of nodes that get a synapse ``in:<neuron>`` for photons from outside; True for all. With k > 1
+            dendrites there is one on each, ``in:<neuron>:0`` ....
         seed: for distributions.
         prefix: begins every neuron's id.
         device: of a new network.
@@ -132,11 +136,8 @@ def from_graph(
         wires = _Wires(net, synapse, weight, delay, loss_db, seed, place)
         directed = graph if graph.is_directed() else graph.to_directed()
         incoming = dict.fromkeys(labels, 0)
-        edges = sorted(
-            ((names[u], names[v], k, u, v, data) for k, (u, v, data) in enumerate(directed.edges(data=True))),
-            key=lambda edge: (*edge[:2], _edge_order(edge[5]), edge[2]),
-        )
-        for source, target, _, u, v, data in edges:
+        edges = [(names[u], names[v], _edge_order(data), u, v, data) for u, v, data in directed.edges(data=True)]
+        for source, target, _, u, v, data in sorted(edges, key=lambda edge: edge[:3]):
             aim = aims[v][incoming[v] % len(aims[v])]
             incoming[v] += 1
             wires.light(source, target, aim, u, v, data)
@@ -189,8 +190,8 @@ def layers(sizes: Sequence[int], *, p: float = 1.0, seed: int | None = None, **w
         sizes: neurons in every layer.
         p: probability of each connection; 1 connects all. Below 1 it needs ``seed``.
         seed: for ``p`` and distributions.
-        wiring: keywords of :func:`from_graph`; ``inputs`` is True by default and means the first layer; ``prefix`` takes the
-            place of "layer"; a matrix or a list of one matrix (n_before, n_after) per step will do for ``weight``.
+        wiring: keywords of :func:`from_graph`; ``inputs`` is True by default and means the first layer; ``prefix``
+            stands for "layer"; ``weight`` may also be a list of one matrix (n_before, n_after) for every step.
 
     Raises:
         InputError: an argument that does not fit.
@@ -198,7 +199,7 @@ def layers(sizes: Sequence[int], *, p: float = 1.0, seed: int | None = None, **w
     import networkx
 
     place = "layers"
-    sizes = [_whole(size, f"{place}.sizes", 1) for size in _listed(sizes, f"{place}.sizes")]
+    sizes = [_whole(size, f"{place}.sizes", 1, MOST) for size in _listed(sizes, f"{place}.sizes")]
     _share(p, f"{place}.p")
     if p < 1.0:
         _seeded(seed, place, "p")
@@ -211,7 +212,7 @@ def layers(sizes: Sequence[int], *, p: float = 1.0, seed: int | None = None, **w
         wiring["weight"] = "weight"
     for level, (before, after) in enumerate(itertools.pairwise(members)):
         for (row, u), (column, v) in itertools.product(enumerate(before), enumerate(after)):
-            if p >= 1.0 or _random(seed, "layers", f"{u}:{v}").random() < p:
+            if p >= 1.0 or _lot(seed, "layers", f"{u}:{v}") < p:
                 graph.add_edge(u, v, **({"weight": float(matrices[level][row, column])} if matrices else {}))
     if wiring.setdefault("inputs", True) is True:
         wiring["inputs"] = members[0]
@@ -253,7 +254,7 @@ def crossbar(
     Args:
         n_in: rows.
         n_out: columns.
-        weights: couplings J (Phi0 per unit s), shape (n_in, n_out) or one number (default: all rows full give 1/2 Phi0).
+        weights: couplings J (Phi0 per unit s), shape (n_in, n_out) or one number (default: full rows give 1/2 Phi0).
         neuron: fields of the column neurons.
         dendrite: fields of the row dendrites.
         synapse: fields of the detectors.
@@ -266,7 +267,7 @@ def crossbar(
         InputError: an argument that does not fit.
     """
     place = "crossbar"
-    n_in, n_out = _whole(n_in, f"{place}.n_in", 1), _whole(n_out, f"{place}.n_out", 1)
+    n_in, n_out = _whole(n_in, f"{place}.n_in", 1, MOST), _whole(n_out, f"{place}.n_out", 1, MOST)
     net = _network(into, device, name, place)
     before = f"{prefix}." if prefix else ""
     rows, columns = ([f"{before}{side}[{k}]" for k in range(n)] for side, n in (("in", n_in), ("out", n_out)))
@@ -298,16 +299,17 @@ def random_network(n: int, *, seed: int, p: float | None = None, degree: int | N
         InputError: an argument that does not fit.
     """
     import networkx
+    from networkx.generators.directed import random_uniform_k_out_graph
 
     place = "random_network"
-    n, seed = _whole(n, f"{place}.n", 1), _seeded(seed, place, "connections")
+    n, seed = _whole(n, f"{place}.n", 1, MOST), _seeded(seed, place, "connections")
     if (p is None) == (degree is None):
         raise InputError(f"{place}.p: give p or degree{'' if p is None else ', not both'}")
     if p is not None:
         graph = networkx.fast_gnp_random_graph(n, _share(p, f"{place}.p"), seed=seed, directed=True)
     else:
         k = _whole(degree, f"{place}.degree", 0, n - 1)
-        graph = networkx.random_uniform_k_out_graph(n, k, self_loops=False, with_replacement=False, seed=seed)
+        graph = random_uniform_k_out_graph(n, k, self_loops=False, with_replacement=False, seed=seed)
         graph = networkx.DiGraph(graph.reverse())
     graph.graph.clear()
     return from_graph(graph, seed=seed, **wiring)
@@ -331,7 +333,7 @@ def small_world(n: int, k: int, p: float, *, seed: int, **wiring: Any) -> Networ
     import networkx
 
     place = "small_world"
-    n = _whole(n, f"{place}.n", 1)
+    n = _whole(n, f"{place}.n", 1, MOST)
     k, p = _whole(k, f"{place}.k", 0, n - 1), _share(p, f"{place}.p")
     graph = networkx.watts_strogatz_graph(n, k, p, seed=_seeded(seed, place, "connections"))
     return from_graph(graph, seed=seed, **wiring)
@@ -354,7 +356,7 @@ def power_law(n: int, m: int, *, seed: int, **wiring: Any) -> Network:
     import networkx
 
     place = "power_law"
-    n = _whole(n, f"{place}.n", 2)
+    n = _whole(n, f"{place}.n", 2, MOST)
     m = _whole(m, f"{place}.m", 1, n - 1)
     return from_graph(
         networkx.barabasi_albert_graph(n, m, seed=_seeded(seed, place, "connections")), seed=seed, **wiring
@@ -402,7 +404,7 @@ def spatial(
         if name in wiring:
             raise InputError(f"{place}.{name}: follows from the distance; leave it out, or use from_graph")
     if positions is None:
-        count, size_mm = _whole(n, f"{place}.n", 1), _positive(size_mm, f"{place}.size_mm")
+        count, size_mm = _whole(n, f"{place}.n", 1, MOST), _positive(size_mm, f"{place}.size_mm")
         seed = _seeded(seed, place, "positions")
         drawn = (_random(seed, "spatial", str(k)).uniform(0.0, size_mm, 2) for k in range(count))
         where = {k: tuple(map(float, point)) for k, point in enumerate(drawn)}
@@ -438,7 +440,7 @@ def _positions(given: Any, place: str) -> dict[Any, tuple[float, ...]]:
     return where
 
 
-# ---------------------------------------------------------------------------------------------- onto an existing network
+# ---------------------------------------------------------------------------------------------- onto a network
 
 
 def tree(
@@ -446,22 +448,22 @@ def tree(
 ) -> list[str]:
     """Grow a dendritic arbor onto a neuron or dendrite and return the ids of its leaves.
 
-    The first level has ``branching[0]`` dendrites ``target/0``, ``target/1`` ... coupled to the target; each of them gets
-    ``branching[1]`` dendrites ``target/0/0`` ..., and so on.
+    The first level has ``branching[0]`` dendrites ``target/0``, ``target/1`` ... coupled to the target; each of them
+    gets ``branching[1]`` dendrites ``target/0/0`` ..., and so on.
 
     Args:
         net: the network to add to.
         target: id of the neuron or dendrite at the root.
         branching: dendrites on each dendrite of the level before; () returns the target itself.
-        J: couplings (Phi0 per unit s): a number, or a list with a number, or a list of a number for each dendrite, for every
-            level (default: the full dendrites on one target add up to 1/2 Phi0).
+        J: couplings (Phi0 per unit s): a number, or for every level a number or a list with one for every dendrite
+            (default: the full dendrites on one target add up to 1/2 Phi0).
         dendrite: fields of every dendrite, or a list of them for every level.
 
     Raises:
         InputError: no such target, or an argument that does not fit.
     """
     place = "tree"
-    if target not in (*net.neurons, *net.dendrites) if not isinstance(target, str) else target not in net:
+    if target not in net:
         raise InputError(f"{place}.target: there is no {target!r}{nearest(str(target), net.graph.nodes)}; add it first")
     if not isinstance(net[target], Neuron | Dendrite):
         raise InputError(f"{place}.target: {target!r} has no loop to couple to; name a neuron or a dendrite")
@@ -481,6 +483,13 @@ def tree(
                 net.add(Coupling(name, root, J=float(strength)))
             leaves = [name for _, name in grown]
     return leaves
+
+
+def _trees(
+    net: Network, target: Sequence[str], branching: Sequence[int] = (3, 3), J: Any = None, dendrite: Any = None
+) -> list[str]:
+    """A tree on each of several targets; returns all leaves."""
+    return [leaf for each in target for leaf in tree(net, each, branching, J, dendrite)]
 
 
 def _of_level(given: Any, level: int, levels: int, place: str) -> Any:
@@ -525,7 +534,7 @@ def population(
         InputError: an argument that does not fit.
     """
     place = "population"
-    size = _whole(size, f"{place}.size", 1)
+    size = _whole(size, f"{place}.size", 1, MOST)
     if neuron is not None and dendrite is not None:
         raise InputError(f"{place}.dendrite: given together with neuron; give one of the two")
     names = [f"{name}[{k}]" for k in range(size)]
@@ -535,6 +544,24 @@ def population(
             if inputs:
                 _input(net, each, [each], synapse)
     return names
+
+
+def detectors(net: Network, target: Sequence[str], *, synapse: Template = None) -> list[str]:
+    """Put a synapse ``in:<id>`` for photons from outside on each of several dendrites or neurons; return their ids.
+
+    Args:
+        net: the network to add to.
+        target: ids of dendrites or neurons.
+        synapse: fields of the synapses.
+
+    Raises:
+        InputError: no such target, or one has such a synapse already.
+    """
+    for name in target:
+        if name not in net or not isinstance(net[name], Neuron | Dendrite):
+            raise InputError(f"detectors.target: there is no neuron or dendrite {name!r}; name one")
+    with parts.detached():
+        return [net.add(_made(Synapse, synapse, id=f"in:{name}", target=name)).id for name in target]
 
 
 def all_to_all(
@@ -548,8 +575,8 @@ def all_to_all(
 ) -> list[str]:
     """Connect every source to every target; return the ids of the synapses, or the keys of the couplings.
 
-    Neurons connect by light: a waveguide and a synapse ``source:target`` on the target. Dendrites, or neurons when ``J``
-    is given, connect by a coupling.
+    Neurons connect by light: a waveguide and a synapse ``source:target`` on the target. Dendrites, or neurons when
+    ``J`` is given, connect by a coupling.
 
     Args:
         net: the network to add to.
@@ -617,7 +644,7 @@ def random_pairs(
     pairs: list[tuple[int, int]] = []
     for j, v in enumerate(target):
         allowed = [i for i, u in enumerate(source) if self_loops or u != v]
-        lots = {i: float(_random(seed, place, f"{source[i]}:{v}").random()) for i in allowed}
+        lots = {i: _lot(seed, place, f"{source[i]}:{v}") for i in allowed}
         if p is not None:
             chosen = [i for i in allowed if lots[i] < _share(p, f"{place}.p")]
         else:
@@ -763,6 +790,12 @@ def _random(seed: int | None, purpose: str, key: str) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=words))
 
 
+def _lot(seed: int | None, purpose: str, key: str) -> float:
+    """A number in [0, 1) for one connection, from a hash of seed, purpose and name."""
+    digest = hashlib.blake2b(f"{seed}\0{purpose}\0{key}".encode(), digest_size=8).digest()
+    return (int.from_bytes(digest, "little") >> 11) * 2.0**-53
+
+
 def _fields(kind: type[Part], template: Template) -> dict[str, Any]:
     """The fields of a template without id and ends."""
     if template is None:
@@ -772,12 +805,12 @@ def _fields(kind: type[Part], template: Template) -> dict[str, Any]:
         return {
             name: value
             for name, value in found.items()
-            if name not in _ENDS and value is not None and not isinstance(value, parts.Derived)
+            if name not in _ENDS[kind] and value is not None and not isinstance(value, parts.Derived)
         }
     if not isinstance(template, Mapping):
         name = kind.__name__
         raise InputError(f"{name}: {parts.shown(template)} is no template; give a {name} or a mapping of its fields")
-    known = [name for name in parts.fields_of(kind) if name not in _ENDS or name == "source" and kind is Dendrite]
+    known = [name for name in parts.fields_of(kind) if name not in _ENDS[kind]]
     faults = [
         f"{kind.__name__}.{key}: not a field of a template{nearest(str(key), known)}; remove it or correct it"
         for key in template
@@ -897,10 +930,11 @@ BUILDERS: dict[str, Builder] = {
     function.__name__: _builder(function, section)
     for section, functions in (
         ("populations", (population, layers, crossbar, random_network, small_world, power_law, spatial)),
-        ("connect", (all_to_all, one_to_one, random_pairs, tree)),
+        ("connect", (all_to_all, one_to_one, random_pairs, detectors)),
     )
-    for function in functions  # type: ignore[attr-defined]
+    for function in functions
 }
+BUILDERS["tree"] = _builder(_trees, "connect")
 """Builders by name, for the sections ``populations:`` and ``connect:`` of a network file."""
 
 
@@ -923,8 +957,10 @@ def build(net: Network, name: str, builder: str, given: Mapping[str, Any]) -> li
         return list(population(net, name, **given))
     before = {*net.neurons, *net.dendrites}
     chosen.function(**given, prefix=name, into=net)
-    return [loop for loop in sorted({*net.neurons, *net.dendrites} - before) if "/" not in loop.removeprefix(name)]
+    made = {*net.neurons, *net.dendrites} - before
+    return sorted((loop for loop in made if "/" not in loop.removeprefix(name)), key=_natural)
 
 
-def _loops(net: Network) -> Iterator[str]:
-    yield from sorted((*net.neurons, *net.dendrites))
+def _natural(name: str) -> list[Any]:
+    """Orders ``a[2]`` before ``a[10]``."""
+    return [(1, int(piece), "") if piece.isdigit() else (0, 0, piece) for piece in re.split(r"(\d+)", name)]

@@ -11,7 +11,7 @@ import dataclasses
 import math
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -37,7 +37,7 @@ SYNAPSE_EDGE = "synapse"
 _SUGGESTED = 20  # so many faults name the nearest known id: searching a large network takes time
 
 
-# ---------------------------------------------------------------------------------------------- threshold and saturation
+# --------------------------------------------------------------------------------------------- threshold and saturation
 
 
 @lru_cache(maxsize=4096)
@@ -46,18 +46,19 @@ def _inverse_critical_current(current: float, b: float) -> float:
 
     0 where the current is above the critical current at any flux, 1/2 where it is below it at any flux.
     """
+    from scipy.optimize import brentq
+
     from soen_event.physics.squid import fold_of_parameter
 
-    low, high = 0.5 * math.pi, math.acos(-1.0 / (1.0 + 2.0 * b))
-    if current >= float(fold_of_parameter(low, b)[1]):
+    def excess(parameter: float) -> float:
+        return float(fold_of_parameter(parameter, b)[1]) - current
+
+    low, high = 0.5 * math.pi, math.acos(-1.0 / (1.0 + 2.0 * b))  # along the fold the current falls and the flux grows
+    if excess(low) <= 0.0:
         return 0.0
-    for _ in range(60):  # along the fold the current falls and the flux grows with the parameter
-        middle = 0.5 * (low + high)
-        if float(fold_of_parameter(middle, b)[1]) > current:
-            low = middle
-        else:
-            high = middle
-    return min(float(fold_of_parameter(0.5 * (low + high), b)[0]), 0.5)
+    if excess(high) >= 0.0:
+        return 0.5
+    return float(fold_of_parameter(brentq(excess, low, high, xtol=1e-14, rtol=1e-14), b)[0])
 
 
 @lru_cache(maxsize=256)
@@ -93,15 +94,21 @@ def _saturation(device: Device, part: Any, ib: float) -> float:
     return ib - _lowest_critical_current(_arms(device)[0])
 
 
-def _idle_current(device: Device, part: Any) -> float:
-    """Current (I_c) to which the constant flux alone drives the loop; positive for an over-biased part."""
-    if part.kind == "rtti":
-        from soen_event.physics import rtti
-
-        return float(rtti.saturation(part.phi_offset, part.ib))
+def _idle_currents(device: Device, loops: Mapping[str, Any]) -> dict[str, float]:
+    """Current (I_c) to which the constant flux alone drives each loop; positive for an over-biased one."""
+    from soen_event.physics import rtti
     from soen_event.physics.squid import critical_current
 
-    return part.ib - float(critical_current(part.phi_offset, device.beta_1, device.beta_2))
+    currents: dict[str, float] = {}
+    for kind in ("ri", "rtti"):
+        chosen = {name: loop for name, loop in loops.items() if loop.kind == kind}
+        flux = np.array([loop.phi_offset for loop in chosen.values()])
+        ib = np.array([loop.ib for loop in chosen.values()])
+        if chosen and kind == "ri":
+            currents.update(zip(chosen, ib - critical_current(flux, device.beta_1, device.beta_2), strict=True))
+        elif chosen:
+            currents.update(zip(chosen, rtti.saturation(flux, ib), strict=True))
+    return currents
 
 
 def auto_refractory_coupling(device: Device, soma: Soma, refractory: Refractory) -> float:
@@ -248,8 +255,6 @@ class Network:
         elif not isinstance(device, Device):
             shown = parts.shown(device)
             raise InputError(f"Network.device: {shown} is no Device; give a Device or a mapping of its fields")
-        if not isinstance(name, str):
-            raise InputError(f"Network.name: {parts.shown(name)} is not text; give a title")
         self._device = device
         self.name = name
         self._graph: networkx.MultiDiGraph = networkx.MultiDiGraph()
@@ -416,6 +421,17 @@ class Network:
         return self._device
 
     @property
+    def name(self) -> str:
+        """A title of one line."""
+        return self._name
+
+    @name.setter
+    def name(self, name: str) -> None:
+        if not isinstance(name, str) or not name.isprintable():
+            raise InputError(f"Network.name: {parts.shown(name)} is no title; give printable text of one line")
+        self._name = name
+
+    @property
     def graph(self) -> networkx.MultiDiGraph:
         """The networkx graph itself, with everything written into :meth:`parameters` folded in.
 
@@ -528,8 +544,8 @@ class Network:
         return f"<Network{f' {self.name!r}' if self.name else ''}: {', '.join(counts) or 'empty'}>"
 
     def _counts(self) -> dict[str, int]:
-        parts_of = self.sorted_parts()
-        return {word: len(found) for word, found in zip(SortedParts._fields, parts_of, strict=True)}
+        found: tuple[list[Any], ...] = self.sorted_parts()
+        return {word: len(members) for word, members in zip(SortedParts._fields, found, strict=True)}
 
     def _names(self) -> list[str]:
         return [name for name, part in self._graph.nodes(data="part") if part is not None] + list(self._ends)
@@ -668,13 +684,17 @@ class Network:
         to the loops inside a neuron, waveguides from a neuron without transmitter, thresholds that a soma cannot reach,
         refused values in :meth:`parameters`, and a graph that was changed behind the network's back.
         """
+        return self._faults()
+
+    def _faults(self, elsewhere: Collection[str] = ()) -> list[str]:
+        """Faults of the network when the ids ``elsewhere`` exist as well (parts of a file that could not be read)."""
         try:
             self._fold()
         except InputError as error:
             return error.faults
         found = self.sorted_parts()
         faults = self._id_faults(found)
-        ends = _Ends(self)
+        ends = _Ends(self, elsewhere)
         for synapse in found.synapses:
             faults += ends.loop(synapse, "target")
         for coupling in found.couplings:
@@ -702,10 +722,9 @@ class Network:
             for ending in DERIVED_IDS:
                 name = f"{neuron.id}{ending}"
                 if self._node_part(name) is not None:
-                    kind = type(self[name]).__name__
-                    faults.append(
-                        f"{kind}.id: {name!r} belongs to a loop inside the neuron {neuron.id}; give another id"
-                    )
+                    part = self[name]
+                    reason = f"{name!r} belongs to a loop inside the neuron {neuron.id}"
+                    faults.append(f"{type(part).__name__}.id: {reason}; give another id{part._label()}")
         for name, data in self._graph.nodes(data=True):
             part = data.get("part")
             if part is not None and (not isinstance(part, Synapse | Dendrite | Neuron) or part.id != name):
@@ -747,8 +766,9 @@ class Network:
         make fluxons without input (over-biased), or none whatever the input.
         """
         messages = []
-        ranges = self._flux_ranges()
-        for name, loop in self._loops().items():
+        ranges, loops = self._flux_ranges(), self._loops()
+        idle_currents = _idle_currents(self._device, loops)
+        for name, loop in loops.items():
             kind = type(loop).__name__
             label = f"{kind} {name}"
             for word, bound, total in zip(("down", "up"), (-0.5, 0.5), ranges[name], strict=True):
@@ -758,7 +778,7 @@ class Network:
                         f"{label}: flux can go {word} to {total:.4g} Phi0 ({terms}), beyond {bound:g}, where more flux "
                         "means less response; weaken the inputs or use normalize_fanin()"
                     )
-            idle = _idle_current(self._device, loop)
+            idle = idle_currents[name]
             largest = _saturation(self._device, loop, loop.ib)
             if largest <= 0.0:
                 messages.append(f"{label}: ib = {loop.ib:g} is too low for any flux to make a fluxon; raise ib")
@@ -852,7 +872,7 @@ class Network:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the network as the plain data of a network file (design.md 5)."""
-        found = self.sorted_parts()
+        found: tuple[list[Any], ...] = self.sorted_parts()
         document: dict[str, Any] = {"soen": 1}
         if self.name:
             document["name"] = self.name
@@ -901,8 +921,8 @@ class Network:
 class _Ends:
     """Judges the ends of edges, and names the nearest known id for the first faults."""
 
-    def __init__(self, network: Network):
-        self.network = network
+    def __init__(self, network: Network, elsewhere: Collection[str]):
+        self.network, self.elsewhere = network, elsewhere
         self.loops = {*network.dendrites, *network.neurons}
         self.suggested = 0
 
@@ -912,7 +932,7 @@ class _Ends:
 
     def loop(self, part: Any, field: str) -> list[str]:
         name = getattr(part, field)
-        if name in self.loops:
+        if name in self.loops or name in self.elsewhere:
             return []
         place = f"{type(part).__name__}.{field}"
         if name in self.network.synapses:
@@ -928,6 +948,8 @@ class _Ends:
 
     def source_of_light(self, guide: Waveguide) -> list[str]:
         neuron = self.network.neurons.get(guide.source)
+        if guide.source in self.elsewhere:
+            return []
         if neuron is None:
             hint = self._nearest(guide.source, self.network.neurons)
             reason = f"there is no neuron {guide.source!r}{hint}"
@@ -938,7 +960,7 @@ class _Ends:
         return []
 
     def synapse(self, guide: Waveguide) -> list[str]:
-        if guide.target in self.network.synapses:
+        if guide.target in self.network.synapses or guide.target in self.elsewhere:
             return []
         if guide.target in self.loops:
             reason = f"{guide.target!r} is no synapse"
@@ -1003,8 +1025,10 @@ def _table(network: Network) -> str:
 
     loops = network._loops()
     fan_in, fan_out = Counter(dict.fromkeys(loops, 0)), Counter(dict.fromkeys(loops, 0))
-    fan_in.update(part.target for part in (*network.synapses.values(), *network.couplings))
-    fan_out.update(part.source for part in (*network.couplings, *network.waveguides))
+    receivers: list[Any] = [*network.synapses.values(), *network.couplings]
+    senders: list[Any] = [*network.couplings, *network.waveguides]
+    fan_in.update(part.target for part in receivers)
+    fan_out.update(part.source for part in senders)
     units = {"J": "Phi0", "phi_offset": "Phi0", "ib": "I_c", "tau": "ns", "threshold": "I_c", "delay": "ns"}
     for name, array in network.parameters().items():
         row(f"{name} ({units[name]})" if name in units else name, array)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from soen_event.errors import InputError
+from soen_event.errors import InputError, nearest
 from soen_event.physics import loop, squid
 from soen_event.physics import source as source_function
 from soen_event.physics.detector import pulse_level
@@ -73,6 +73,7 @@ class Arrays(NamedTuple):
     det_hotspot_fs: np.ndarray
     det_efficiency: np.ndarray
     det_recovers: np.ndarray  # int64, 1: efficiency follows the recovering bias current
+    det_restarts: np.ndarray  # int64, 1: a new pulse forgets the old one instead of saturating
     det_dead_fs: np.ndarray
     det_key: np.ndarray  # int64, address of its random draws
     # neurons
@@ -311,6 +312,9 @@ def lower(network: Network, drives: tuple[Drive, ...] | list[Drive] = ()) -> Pla
         detector_loop.append(row)
         detector_modes.append((modes.add(row, part.tau_fall), modes.add(row, part.tau_rise)))
 
+    lost = [f"Drive.target: there is no dendrite or neuron {d.target!r}{nearest(d.target, place)}" for d in drives if d.target not in place]
+    if lost:
+        raise InputError(lost)
     kicks = _kicks([*network.drives, *drives], place, modes)
     modes.freeze()
 
@@ -352,6 +356,7 @@ def lower(network: Network, drives: tuple[Drive, ...] | list[Drive] = ()) -> Pla
         det_tau_rise=_floats(p.tau_rise for p in parts), det_tau_fall=_floats(p.tau_fall for p in parts),
         det_hotspot_fs=_ints(ns_to_fs(p.hotspot) for p in parts), det_efficiency=_floats(getattr(p, "efficiency", 1.0) for p in parts),
         det_recovers=_ints(int(getattr(p, "recovery", "full") == "bias") for p in parts),
+        det_restarts=_ints(int(getattr(p, "overlap", "saturate") == "restart") for p in parts),
         det_dead_fs=_ints(ns_to_fs(getattr(p, "dead_time", 0.0)) for p in parts), det_key=_ints(part_key(name) for name in detector_ids),
         soma=_ints(place[name] for name in neuron_ids),
         refractory_detector=_ints(detector_place.get(f"{name}.refractory.synapse", -1) for name in neuron_ids),

@@ -117,7 +117,9 @@ _UNITS = {
 } | {"dB": ("loss", 0, 1.0), "%": ("number", -2, 1.0), "Ic": ("current", 0, 1.0), "I_c": ("current", 0, 1.0)}
 _QUOTIENTS = {("capacitance", "absolute_current"): "capacitance_per_current"}
 
-_QUANTITY = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+))(?:[eE]([+-]?\d{1,5}))?\s*([^\s\d.+-].*)?", re.DOTALL)
+_QUANTITY = re.compile(
+    r"\s*([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:[eE]([+-]?[0-9]{1,5}))?\s*([^\s0-9.+-].*)?", re.DOTALL
+)
 
 
 def _unit(text: str) -> tuple[str, int, float] | None:

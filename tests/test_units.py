@@ -41,11 +41,17 @@ def test_constants_are_codata_2019():
     """physics.md 0.3 and the SI: all five are exact by definition."""
     assert (units.h, units.e, units.k_B, units.c) == (6.62607015e-34, 1.602176634e-19, 1.380649e-23, 299792458.0)
     assert units.Phi0 == pytest.approx(2.067833848e-15, rel=5e-10, abs=0.0)
-    assert Decimal(units.Phi0) == pytest.approx(Decimal("2.067833848461929323e-15"), rel=Decimal("2e-16"), abs=Decimal(0))
+    exact = Decimal("6.62607015e-34") / (2 * Decimal("1.602176634e-19"))
+    assert abs(Decimal(units.Phi0) / exact - 1) < Decimal("2e-16")
 
 
-@given(st.sampled_from(["fs", "ps", "ns", "us", "ms", "s", "aJ", "fJ", "pJ", "nJ", "nA", "uA", "mA", "pH", "nH", "uH", "mOhm",
-                        "Ohm", "kOhm", "fF", "pF", "nF", "mK", "K", "Hz", "kHz", "MHz", "GHz"]))  # fmt: skip
+MULTIPLIERS = [
+    "fs", "ps", "ns", "us", "ms", "s", "aJ", "fJ", "pJ", "nJ", "nA", "uA", "mA", "pH", "nH", "uH", "mOhm", "Ohm",
+    "kOhm", "fF", "pF", "nF", "mK", "K", "Hz", "kHz", "MHz", "GHz",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MULTIPLIERS)
 def test_every_multiplier_is_what_its_string_means(name):
     """50 * units.ps and "50 ps" are the same time."""
     assert parse(f"1 {name}", dimension_of(f"1 {name}")) == getattr(units, name)
@@ -54,7 +60,10 @@ def test_every_multiplier_is_what_its_string_means(name):
 # -------------------------------------------------------------------------------------------------------------- numbers
 
 
-@given(st.one_of(st.floats(allow_nan=False, allow_infinity=False), st.integers(-(10**18), 10**18)), st.sampled_from(DIMENSIONS))
+@given(
+    st.one_of(st.floats(allow_nan=False, allow_infinity=False), st.integers(-(2**53), 2**53)),
+    st.sampled_from(DIMENSIONS),
+)
 def test_plain_numbers_pass_through(value, dimension):
     assert parse(value, dimension) == value
     assert type(parse(value, dimension)) is float
@@ -197,8 +206,11 @@ def test_an_unknown_quotient(text):
     assert "has the unknown unit" in fault(text)
 
 
-@pytest.mark.parametrize("text", ["", " ", "ns", "fifty ns", "1,5 ns", "1_000 ns", "0x10", "--1", "1 2", "1e", "nan", "inf", "nan ns",
-                                  "infinity", "1e3.5 ns", "1e999999 ns", "١ ns"])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "ns", "fifty ns", "1,5 ns", "1_000 ns", "0x10", "--1", "1 2", "1e", "nan", "inf", "nan ns", "infinity",
+     "1e3.5 ns", "1e999999 ns", "١ ns"],
+)  # fmt: skip
 def test_what_is_no_quantity(text):
     message = fault(text)
     assert "is not a quantity; give a time in ns" in message or "has the unknown unit" in message
@@ -208,9 +220,11 @@ def test_what_is_no_quantity(text):
 def test_any_text_is_a_finite_number_or_a_fault(text, dimension):
     """Nothing a user types leads to another exception."""
     try:
-        assert math.isfinite(parse(text, dimension, "Part.field"))
-    except InputError as error:
-        assert len(error.faults) == 1 and error.faults[0].startswith("Part.field: ")
+        number = parse(text, dimension, "Part.field")
+    except InputError:
+        assert fault(text, dimension, "Part.field").startswith("Part.field: ")
+    else:
+        assert math.isfinite(number)
 
 
 def test_an_unknown_dimension_is_a_mistake_of_the_caller():
@@ -239,7 +253,8 @@ def test_femtoseconds_survive_the_round_trip(time):
 def test_rounding_is_to_the_nearest_femtosecond(time):
     got = ns_to_fs(time)
     assert type(got) is int
-    assert abs(Decimal(got) - Decimal(time) * 10**6) <= Decimal(0.5) + abs(Decimal(time)) * Decimal(10**6) * Decimal(2) ** -53
+    exact = Fraction(time) * 10**6
+    assert abs(got - exact) <= Fraction(1, 2) + abs(exact) / 2**53
 
 
 @given(st.integers(-1000, 1000))
@@ -294,7 +309,9 @@ def test_a_time_is_finite(time):
         ns_to_fs(np.array([[0.0], [time]]), "times")
 
 
-@pytest.mark.parametrize("time", [True, np.True_, None, "1", "1 ns", 1j, [1.0], np.array(["1"]), np.array([True]), np.array([None])])
+@pytest.mark.parametrize(
+    "time", [True, np.True_, None, "1", "1 ns", 1j, [1.0], np.array(["1"]), np.array([True]), np.array([None])]
+)
 def test_other_things_are_no_times(time):
     with pytest.raises(InputError, match=r"^time: "):
         ns_to_fs(time)

@@ -9,10 +9,12 @@ Names in signatures: ``P`` a Plan as :class:`~soen_event.engine.state.Records`, 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from soen_event.engine import state as engine_state
+from soen_event.engine.jit import compile_function
 from soen_event.engine.queue import earlier, pop, push, rekey
 from soen_event.engine.state import (
     DETECTED,
@@ -75,6 +77,10 @@ from soen_event.physics.source import level
 from soen_event.physics.transmitter import first_photon_delay
 from soen_event.plan import DARK, PHOTONS, PULSE
 
+if TYPE_CHECKING:
+    from soen_event.engine.state import State
+    from soen_event.plan import Plan
+
 DONE, LOG_FULL, HEAP_FULL, BUDGET_SPENT = range(4)
 # Columns of a trace row, followed by the loop's mode amplitudes in Log.trace_amplitude.
 T_Q, T_LEAK, T_PSI, T_THETA, T_RATE, T_CURVE, T_KAPPA, T_BASE, T_EXT, T_EXT_SLOPE, T_ARM, T_ARM_SLOPE = range(12)
@@ -101,6 +107,15 @@ class Log(NamedTuple):
     trace_values: np.ndarray
     trace_amplitude: np.ndarray
     used: np.ndarray
+
+
+LOG_COLUMNS = {
+    N_SPIKES: ("spike_fs", "spike_neuron"),
+    N_FLUXONS: ("fluxon_fs", "fluxon_loop"),
+    N_PHOTONS: ("photon_fs", "photon_detector", "photon_fate"),
+    N_TRACES: ("trace_fs", "trace_loop", "trace_mode", "trace_values"),
+    N_AMPLITUDES: ("trace_amplitude",),
+}
 
 
 def event_key(phase: int, target: int, source: int) -> int:
@@ -357,6 +372,8 @@ def hotspot_begins(P: Any, S: Any, k: int, d: int, now: int) -> None:
     f = flux_after(it.flux, its.tau_fall, (now - it.seen_fs) * 1.0e-6)
     w = it.weight
     S.amplitude[its.fall] -= w * f
+    if its.restarts == 1:
+        f = 0.0
     S.amplitude[its.rise] += w * (f - its.level)
     S.mode_hot[its.rise] += 1
     me.base += w * its.level
@@ -593,3 +610,61 @@ def advance(P: Any, S: Any, L: Any, tau_0: float, photon_fs: Any, photon_detecto
             coupling += 1
             d = P.out_loop[coupling]
     return BUDGET_SPENT
+
+
+class CompiledEngine:
+    """The compiled engine of one Plan, with its state and its log. The reference engine has the same four methods.
+
+    ``photon_fs``, ``photon_detector``: photons of the stimulus, sorted by (time, detector). ``want_*``: int64 flags per loop, loop
+    and detector, what to log. ``state``: where to begin (by default at rest at time 0); the engine takes it over and changes it.
+    """
+
+    ROWS = 1 << 16
+
+    def __init__(self, plan: Plan, photon_fs: np.ndarray, photon_detector: np.ndarray, seed: int, want_fluxons: np.ndarray,
+                 want_trace: np.ndarray, want_photons: np.ndarray, state: State | None = None):
+        self.plan, self.seed = plan, int(seed)
+        self.photon_fs, self.photon_detector = photon_fs, photon_detector
+        self.records = engine_state.packed(plan)
+        a = plan.arrays
+        modes = np.diff(a.mode_start)
+        self.reserve = 2 + int(np.diff(a.out_start).max(initial=0))
+        self.reserve_heap = 4 + int(np.diff(a.guide_start).max(initial=0))
+        tracing = bool(want_trace.any())
+        rows = max(self.ROWS, 2 * self.reserve, 2 * len(a.row) + 2) if tracing else self.reserve
+        self.log = _new_log(want_fluxons, want_trace, want_photons, self.ROWS, rows, rows * int(modes.max(initial=0)))
+        self._state = state if state is not None else engine_state.fresh(plan)
+        self._advance = compile_function(advance, persistent=True)
+        if state is None:
+            compile_function(begin, persistent=True)(self.records, self._state, self.log, plan.tau_0)
+
+    def advance(self, until_fs: int, budget: int) -> int:
+        """Process events up to and including ``until_fs``, at most ``budget``; stops at DONE, BUDGET_SPENT or LOG_FULL."""
+        before = int(self._state.counts[EVENTS])
+        while True:
+            spent = int(self._state.counts[EVENTS]) - before
+            reason = self._advance(self.records, self._state, self.log, self.plan.tau_0, self.photon_fs, self.photon_detector,
+                                   int(until_fs), int(budget) - spent, self.seed, self.reserve, self.reserve_heap)
+            if reason != HEAP_FULL:
+                return int(reason)
+            room = 2 * len(self._state.heap_fs) + self.reserve_heap
+            self._state = self._state._replace(**{name: np.resize(getattr(self._state, name), room)
+                                                  for name in ("heap_fs", "heap_key", "heap_ordinal")})
+
+    def state(self) -> State:
+        """The state as it is now (not a copy)."""
+        return self._state
+
+    def drain(self) -> dict[str, np.ndarray]:
+        """Take out what has been logged since the last call: columns of :class:`Log` by name."""
+        out = {name: getattr(self.log, name)[:self.log.used[table]].copy() for table, names in LOG_COLUMNS.items() for name in names}
+        self.log.used[:] = 0
+        return out
+
+
+def _new_log(want_fluxons: np.ndarray, want_trace: np.ndarray, want_photons: np.ndarray, rows: int, traces: int, amplitudes: int) -> Log:
+    def ints(length: int) -> np.ndarray:
+        return np.zeros(length, dtype=np.int64)
+
+    return Log(want_fluxons, want_trace, want_photons, ints(rows), ints(rows), ints(rows), ints(rows), ints(rows), ints(rows), ints(rows),
+               ints(traces), ints(traces), ints(traces), np.zeros((traces, TRACE_COLUMNS)), np.zeros(amplitudes), ints(5))

@@ -11,7 +11,10 @@ import hashlib
 import importlib
 import os
 import sys
+import time
 import types
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from types import FunctionType, SimpleNamespace
@@ -41,6 +44,7 @@ def _compiled_function(module: str, name: str, persistent: bool) -> Any:
             namespace[key] = _compiled_function(value.__module__, value.__name__, False)
         elif not _own_function(value):
             namespace[key] = value
+    # No array is made inside the kernels, so none needs counting: without Numba's reference counts the event loop is twice as fast.
     return numba.njit(cache=persistent, nogil=True, forceinline=not persistent, _nrt=False)(copy)
 
 
@@ -70,9 +74,7 @@ def source_digest() -> str:
 
 
 def _cache_folder() -> Path:
-    """The folder in which Numba keeps this package's machine code, as Numba itself chooses it."""
-    from numba.core.caching import CacheImpl  # noqa: F401  (documented entry of Numba's caching)
-
+    """The folder in which Numba keeps this package's machine code."""
     base = os.environ.get("NUMBA_CACHE_DIR")
     return Path(base) if base else Path(__file__).resolve().parent / "__pycache__"
 
@@ -95,3 +97,27 @@ def _refresh_cache() -> bool:
     except OSError:
         return True  # a read-only installation compiles in memory
     return True
+
+
+_announced = False
+
+
+@contextmanager
+def announce_compilation() -> Iterator[None]:
+    """Say on standard error what takes so long, if the engine has to be compiled first (about half a minute, once per installation)."""
+    global _announced
+    from numba import config
+
+    _refresh_cache()
+    folder = _cache_folder()
+    kept = any(folder.glob("**/compiled.advance-*.nbc" if "NUMBA_CACHE_DIR" in os.environ else "compiled.advance-*.nbc"))
+    if _announced or kept or config.DISABLE_JIT:
+        yield
+        return
+    _announced = True
+    start = time.monotonic()
+    sys.stderr.write("soen-event: compiling the engine; this happens once per installation and takes about half a minute ...\n")
+    sys.stderr.flush()
+    yield
+    sys.stderr.write(f"soen-event: compiled in {time.monotonic() - start:.0f} s; the machine code is kept in {folder}\n")
+    sys.stderr.flush()

@@ -33,7 +33,7 @@ _LOOP_PLAN = [("row", "i8"), ("ib", "f8"), ("beta", "f8"), ("tau", "f8"), ("quan
               ("rest_origin", "f8"), ("threshold", "f8"), ("neuron", "i8"), ("purge", "i8"), ("t_ref_fs", "i8"), ("mode_start", "i8"),
               ("mode_stop", "i8"), ("out_start", "i8"), ("out_stop", "i8")]
 _DETECTOR_PLAN = [("loop", "i8"), ("fall", "i8"), ("rise", "i8"), ("level", "f8"), ("peak", "f8"), ("tau_rise", "f8"), ("tau_fall", "f8"),
-                  ("hotspot_fs", "i8"), ("efficiency", "f8"), ("recovers", "i8"), ("dead_fs", "i8"), ("key", "i8")]
+                  ("hotspot_fs", "i8"), ("efficiency", "f8"), ("recovers", "i8"), ("restarts", "i8"), ("dead_fs", "i8"), ("key", "i8")]
 _NEURON_PLAN = [("soma", "i8"), ("refractory_detector", "i8"), ("emission", "i8"), ("latency_fs", "i8"), ("tau_rad", "f8"),
                 ("guide_start", "i8"), ("guide_stop", "i8")]
 _GUIDE_PLAN = [("detector", "i8"), ("delay_fs", "i8"), ("mean", "f8"), ("passes", "f8"), ("drawn", "i8"), ("key", "i8")]

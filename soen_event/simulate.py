@@ -1,0 +1,470 @@
+"""Run a network: :func:`simulate`, the one call that most users need, and :class:`Simulation`, a run that can be held, changed, saved."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from soen_event.engine import state as engine_state
+from soen_event.engine.state import COUNTS, FOREVER, NEXT_PHOTON, NOW, State
+from soen_event.errors import InputError, nearest
+from soen_event.plan import Plan, lower
+
+if TYPE_CHECKING:
+    from soen_event.network import Network
+    from soen_event.recording import Recording
+    from soen_event.stimulus import Stimulus
+
+RECORDABLE = ("spikes", "fluxons", "photons", "detections", "currents", "fluxes", "energy")
+ENGINES = ("compiled", "reference")
+_CHUNK = {"compiled": 200_000, "reference": 2_000}
+
+
+def simulate(network: Network | str | os.PathLike[str], photons: Any = None, duration: float | None = None, *, engine: str = "compiled",
+             resolution: str = "fluxon", record: Any = ("spikes", "fluxons"), seed: int = 0, out: str | os.PathLike[str] | None = None,
+             overwrite: bool = False, progress: bool | Callable[[float, float], None] | None = None) -> Recording:
+    """Run ``network`` on ``photons`` for ``duration`` ns and return its :class:`~soen_event.recording.Recording`.
+
+    Arguments:
+        network: a :class:`~soen_event.network.Network` or the path of a network file.
+        photons: arrival times in ns by synapse id, a :class:`~soen_event.stimulus.Stimulus`, or the path of a photon file.
+        duration: ns, > 0. Events up to and including this time happen.
+        engine: ``"compiled"`` (Numba) or ``"reference"`` (SimPy); the same events and bits, the first many times faster.
+        resolution: ``"fluxon"``: every flux quantum is an event.
+        record: what to keep: any of "spikes" (always kept), "fluxons", "photons" (arrivals and detections), "currents" (with fluxes;
+            both can then be asked for at any time); or a mapping from such a name to the ids to keep.
+        seed: integer in [0, 2^63). Every random draw has an address (seed, part id, ordinal, purpose), so a run is repeated exactly by
+            its seed, in either engine and with anything recorded, and a new part changes nobody else's numbers. The seed is stored
+            in the recording. No draw is made unless a detector has efficiency < 1 or recovery "bias", a waveguide has loss, or a
+            transmitter emits "photons".
+        out: stream the recording to this HDF5 file as the run goes; a killed run leaves a readable file.
+        overwrite: let ``out`` replace an existing file.
+        progress: True, False, a function of (ns done, ns in all), or None: shown if standard error is a terminal.
+
+    Raises :class:`~soen_event.errors.InputError` with everything that is wrong before anything runs.
+    """
+    if duration is None:
+        raise InputError("simulate: duration is missing; give the time to run in ns, for example duration=400.0")
+    run = Simulation(network, photons, engine=engine, resolution=resolution, record=record, seed=seed, out=out, overwrite=overwrite,
+                     duration=duration)
+    run.run(duration, progress=progress)
+    return run.finish()
+
+
+class Simulation:
+    """A run that can be held at any event, looked at, changed, saved and continued. Arguments as in :func:`simulate`.
+
+    ``run(until)`` any number of times equals one run to the last ``until``. ``duration`` only labels the recording.
+    """
+
+    def __init__(self, network: Network | str | os.PathLike[str], photons: Any = None, *, engine: str = "compiled",
+                 resolution: str = "fluxon", record: Any = ("spikes", "fluxons"), seed: int = 0,
+                 out: str | os.PathLike[str] | None = None, overwrite: bool = False, duration: float | None = None):
+        from soen_event.network import Network
+        from soen_event.physics.random import checked_seed
+        from soen_event.stimulus import Stimulus
+
+        faults = []
+        if engine not in ENGINES:
+            faults.append(f"simulate.engine: {engine!r} is unknown{nearest(engine, ENGINES)}; choose one of {', '.join(ENGINES)}")
+        if resolution != "fluxon":
+            faults.append(f"simulate.resolution: {resolution!r} is not part of this release; use resolution='fluxon'")
+        try:
+            seed = checked_seed(seed)
+        except InputError as trouble:
+            faults += trouble.faults
+        if duration is not None:
+            faults += _time_faults("simulate.duration", duration, positive=True)
+        if faults:
+            raise InputError(faults)
+        if isinstance(network, str | os.PathLike):
+            network = Network.load(network)
+        if not isinstance(network, Network):
+            raise InputError(f"simulate.network: {type(network).__name__} is not a Network; give a soen_event.Network or a path to a file")
+        self.network = network.copy()
+        self.stimulus: Stimulus = Stimulus.coerce(photons)
+        self.engine_name, self.resolution, self.seed = engine, resolution, seed
+        drives = tuple(self.stimulus.drives)
+        self.plan: Plan = lower(self.network, drives)
+        self.wanted = _wanted(record, self.plan)
+        fs, detector = _lowered(self.stimulus, self.plan)
+        self._until_fs = 0
+        self._header = {
+            "network": self.network.to_dict(), "drives": [_plain(d) for d in drives], "seed": seed, "engine": engine,
+            "resolution": resolution, "record": {k: [self._ids(k)[j] for j in np.flatnonzero(v)] for k, v in self.wanted.items()},
+            "duration_ns": duration, "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "plan_digest": self.plan.digest,
+        }
+        self._open_sink(out, overwrite)
+        self._start(fs, detector, None)
+
+    # ------------------------------------------------------------------ running
+
+    def run(self, until: float | None = None, *, events: int | None = None,
+            progress: bool | Callable[[float, float], None] | None = False) -> str:
+        """Process events up to and including ``until`` (ns), or at most ``events`` of them, whichever comes first.
+
+        Returns "done" if everything up to ``until`` has happened, "held" if the events were spent first.
+        """
+        if until is None and events is None:
+            raise InputError("Simulation.run: neither until nor events is given; say until which time (ns) or how many events to run")
+        if until is not None:
+            faults = _time_faults("Simulation.run until", until)
+            if faults:
+                raise InputError(faults)
+        if events is not None and (not isinstance(events, int | np.integer) or isinstance(events, bool) or events < 0):
+            raise InputError(f"Simulation.run events: {events!r} is not a whole number >= 0")
+        until_fs = FOREVER - 1 if until is None else int(np.rint(float(until) * 1e6))
+        left = 2**62 if events is None else int(events)
+        show = _progress(progress)
+        start, last_write = time.monotonic(), time.monotonic()
+        from soen_event.engine.compiled import DONE
+
+        while left > 0:
+            budget = min(left, _CHUNK[self.engine_name])
+            before = self.event_count
+            reason = self._engine.advance(until_fs, budget)
+            left -= self.event_count - before
+            self._collect()
+            if reason == DONE:
+                break
+            now = time.monotonic()
+            if show is not None and until is not None:
+                show(min(self.now, until), until, now - start)
+            if now - last_write > 0.5:
+                self._sink.commit(self._progress())
+                last_write = now
+        done = reason == DONE if left > 0 or events is None else False
+        if done and until is not None:
+            self._until_fs = max(self._until_fs, until_fs)
+        else:
+            self._until_fs = max(self._until_fs, int(self._engine.state().cursor[NOW]))
+        if show is not None and until is not None:
+            show(until if done else self.now, until, time.monotonic() - start, True)
+        self._sink.commit(self._progress())
+        return "done" if done else "held"
+
+    @property
+    def now(self) -> float:
+        """Time up to which everything has happened, ns."""
+        return max(int(self._engine.state().cursor[NOW]), self._until_fs) * 1e-6
+
+    @property
+    def event_count(self) -> int:
+        """Events processed so far."""
+        return int(self._engine.state().counts[engine_state.EVENTS])
+
+    @property
+    def state(self) -> State:
+        """A copy of the engine's state, for looking at."""
+        return engine_state.copied(self._engine.state())
+
+    def recording(self) -> Recording:
+        """What has been recorded up to now. (Of a run that streams to a file, what its file holds.)"""
+        from soen_event.recording import Recording
+
+        self._collect()
+        if self._out is not None:
+            self._sink.commit(self._progress())
+            return Recording.load(self._out)
+        return Recording(self.plan, self._sink.tables(), self._header, self._progress())
+
+    def finish(self) -> Recording:
+        """Close the output file, if any, and return the recording."""
+        from soen_event.recording import Recording
+
+        self._collect()
+        if self._out is None:
+            return Recording(self.plan, self._sink.tables(), self._header, self._progress())
+        self._sink.close(self._progress())
+        return Recording.load(self._out)
+
+    # ------------------------------------------------------------------ changing a run
+
+    def inject(self, synapse: str, times: float | Iterable[float]) -> None:
+        """Add photons to come, at ``times`` in ns, none before :attr:`now`."""
+        detector = self._detector(synapse, "Simulation.inject")
+        new = np.atleast_1d(np.asarray(times, dtype=float))
+        if not np.all(np.isfinite(new)):
+            raise InputError(f"Simulation.inject: {synapse}: a time is not finite; give times in ns")
+        fs = np.rint(new * 1e6).astype(np.int64)
+        floor = max(int(self._engine.state().cursor[NOW]), self._until_fs)
+        if fs.size and fs.min() < floor:
+            raise InputError(f"Simulation.inject: {synapse}: {fs.min() * 1e-6} ns is before now ({floor * 1e-6} ns); photons cannot "
+                             "arrive in the past")
+        state = self._engine.state()
+        done = int(state.cursor[NEXT_PHOTON])
+        all_fs = np.concatenate([self._engine.photon_fs[done:], fs])
+        all_detectors = np.concatenate([self._engine.photon_detector[done:], np.full(len(fs), detector, dtype=np.int64)])
+        order = np.lexsort((all_detectors, all_fs))
+        state.cursor[NEXT_PHOTON] = 0
+        self._start(all_fs[order], all_detectors[order], state)
+
+    def set_weight(self, synapse: str, weight: float) -> None:
+        """Program a synapse's weight. The flux that the detector couples in now changes with it at once."""
+        self._change("weight", self._detector(synapse, "Simulation.set_weight"), weight, "Simulation.set_weight")
+
+    def set_coupling(self, source: str, target: str, J: float) -> None:
+        """Program a coupling, Phi0 per unit s. Flux of quanta that are already in the source's loop changes with it at once."""
+        a = self.plan.arrays
+        index = self.plan.loop_index
+        for name in (source, target):
+            if name not in index:
+                raise InputError(f"Simulation.set_coupling: no loop {name!r}{nearest(name, index)}")
+        start, stop = a.out_start[index[source]], a.out_start[index[source] + 1]
+        found = [c for c in range(start, stop) if a.out_loop[c] == index[target]]
+        if not found:
+            raise InputError(f"Simulation.set_coupling: {source!r} is not coupled to {target!r}; add a Coupling to the network")
+        self._change("J", found[0], J, "Simulation.set_coupling")
+
+    def _change(self, what: str, place: int, value: float, where: str) -> None:
+        if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not np.isfinite(value):
+            raise InputError(f"{where}: {value!r} is not a finite number")
+        from soen_event.engine.program import set_coupling, set_weight
+
+        state = self._engine.state()
+        now = max(int(state.cursor[NOW]), self._until_fs)
+        (set_weight if what == "weight" else set_coupling)(self.plan, state, place, float(value), now)
+        done = int(state.cursor[NEXT_PHOTON])
+        state.cursor[NEXT_PHOTON] = 0
+        self._start(self._engine.photon_fs[done:], self._engine.photon_detector[done:], state)
+
+    # ------------------------------------------------------------------ checkpoints
+
+    def checkpoint(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
+        """Write everything that a fresh process needs to go on from here, bit for bit, to an HDF5 file (atomically).
+
+        A run in memory takes its recording along; a run that streams to a file leaves that in its file.
+        """
+        import h5py
+
+        path = Path(path)
+        if path.exists() and not overwrite:
+            raise InputError(f"{path}: exists already; choose another name or give overwrite=True")
+        self._collect()
+        state = self._engine.state()
+        done = int(state.cursor[NEXT_PHOTON])
+        head = {"format": "soen-checkpoint", "version": 1, "until_fs": self._until_fs, "header": self._header,
+                "progress": self._progress(), "streamed": self._out is not None}
+        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        try:
+            with h5py.File(temporary, "w", libver="latest") as file:
+                file.attrs["head"] = np.void(json.dumps(head).encode())
+                group = file.create_group("state")
+                for name, column in zip(State._fields, state, strict=True):
+                    group.create_dataset(name, data=np.asarray(column), fletcher32=column.size > 0, chunks=column.size > 0 or None)
+                photons = file.create_group("photons")
+                photons["fs"], photons["detector"] = self._engine.photon_fs[done:], self._engine.photon_detector[done:]
+                if self._out is None:
+                    for table, columns in self._sink.tables().items():
+                        for name, column in columns.items():
+                            file[f"tables/{table}/{name}"] = column
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    @classmethod
+    def restore(cls, path: str | os.PathLike[str], *, out: str | os.PathLike[str] | None = None, overwrite: bool = False,
+                engine: str | None = None) -> Simulation:
+        """Continue from a checkpoint, in either engine. Raises InputError if the file is damaged or from another version."""
+        import h5py
+
+        from soen_event.network import Network
+        from soen_event.parts import Drive
+
+        path = Path(path)
+        if path.is_dir() or not path.exists():
+            raise InputError(f"{path}: {'is a directory' if path.is_dir() else 'there is no such file'}; give a checkpoint file")
+        try:
+            with h5py.File(path, "r") as file:
+                head = json.loads(bytes(file.attrs["head"]))
+                columns = {name: file["state"][name][()] for name in State._fields}
+                fs, detector = file["photons/fs"][()], file["photons/detector"][()]
+                tables = {t: {n: c[()] for n, c in group.items()} for t, group in file.get("tables", {}).items()}
+        except (OSError, KeyError, ValueError) as trouble:
+            raise InputError(f"{path}: is not a readable checkpoint ({trouble}); write one with Simulation.checkpoint") from trouble
+        if head.get("format") != "soen-checkpoint" or head.get("version") != 1:
+            raise InputError(f"{path}: is not a checkpoint of this version; write one with Simulation.checkpoint")
+        header = head["header"]
+        self = cls.__new__(cls)
+        self.network = Network.from_dict(header["network"])
+        from soen_event.stimulus import Stimulus
+
+        drives = [Drive(**d) for d in header["drives"]]
+        self.stimulus = Stimulus(drives=drives)
+        self.engine_name = engine or header["engine"]
+        if self.engine_name not in ENGINES:
+            raise InputError(f"Simulation.restore.engine: {engine!r} is unknown{nearest(str(engine), ENGINES)}")
+        self.resolution, self.seed = header["resolution"], header["seed"]
+        self.plan = lower(self.network, tuple(drives))
+        if self.plan.digest != header["plan_digest"]:
+            raise InputError(f"{path}: was written by another version of soen-event (its lowered network differs); run it there")
+        self.wanted = _wanted(header["record"], self.plan)
+        self._header, self._until_fs = header, int(head["until_fs"])
+        state = State(*(columns[name].view(np.recarray) if columns[name].dtype.names else columns[name] for name in State._fields))
+        self._open_sink(out, overwrite)
+        for table, found in tables.items():
+            self._sink.append(table, found)
+        self._start(fs, detector, state._replace(cursor=_rewound(state.cursor)))
+        return self
+
+    # ------------------------------------------------------------------ inside
+
+    def _start(self, fs: np.ndarray, detector: np.ndarray, state: State | None) -> None:
+        """Make the engine, on ``state`` if given. What the present one has logged is collected first."""
+        if state is not None and hasattr(self, "_engine"):
+            self._collect()
+        wanted = self.wanted
+        arguments = (self.plan, fs, detector, self.seed, wanted["fluxons"], wanted["currents"], wanted["photons"], state)
+        if self.engine_name == "compiled":
+            from soen_event.engine.compiled import CompiledEngine
+            from soen_event.engine.jit import announce_compilation
+
+            with announce_compilation():
+                self._engine: Any = CompiledEngine(*arguments)
+                self._engine.advance(-1, 1)
+        else:
+            from soen_event.engine.reference import ReferenceEngine
+
+            self._engine = ReferenceEngine(*arguments)
+
+    def _open_sink(self, out: str | os.PathLike[str] | None, overwrite: bool) -> None:
+        from soen_event.recording import FileSink, MemorySink
+
+        self._out = None if out is None else Path(out)
+        ids = {"loop_ids": list(self.plan.loop_ids), "detector_ids": list(self.plan.detector_ids), "neuron_ids": list(self.plan.neuron_ids)}
+        self._header = {**self._header, **ids}
+        self._sink: Any = MemorySink() if out is None else FileSink(self._out, self._header, overwrite=overwrite)
+
+    def _collect(self) -> None:
+        log = self._engine.drain()
+        for table, names in _TABLES.items():
+            columns = {name: log[key] for name, key in names.items()}
+            if len(next(iter(columns.values()))):
+                self._sink.append(table, columns)
+
+    def _progress(self) -> dict[str, Any]:
+        state = self._engine.state()
+        loops = state.loops
+        return {
+            "now_fs": max(int(state.cursor[NOW]), self._until_fs), "counts": dict(zip(COUNTS, (int(c) for c in state.counts), strict=True)),
+            "fluxons": loops["fluxons"].tolist(), "slip_loss": loops["slip_loss"].tolist(), "leak_loss": loops["leak_loss"].tolist(),
+            "purge_loss": loops["purge_loss"].tolist(), "q_end": loops["q"].tolist(),
+        }
+
+    def _ids(self, what: str) -> tuple[str, ...]:
+        return self.plan.detector_ids if what == "photons" else self.plan.loop_ids
+
+    def _detector(self, synapse: str, where: str) -> int:
+        index = self.plan.detector_index
+        if synapse not in index:
+            raise InputError(f"{where}: no synapse {synapse!r}{nearest(synapse, index)}")
+        return index[synapse]
+
+    def __repr__(self) -> str:
+        return f"<Simulation at {self.now:g} ns, {self.event_count} events, {self.engine_name} engine, seed {self.seed}>"
+
+
+_TABLES = {
+    "spikes": {"time_fs": "spike_fs", "neuron": "spike_neuron"},
+    "fluxons": {"time_fs": "fluxon_fs", "loop": "fluxon_loop"},
+    "photons": {"time_fs": "photon_fs", "detector": "photon_detector", "fate": "photon_fate"},
+    "trace": {"time_fs": "trace_fs", "loop": "trace_loop", "mode": "trace_mode", "values": "trace_values"},
+    "amplitudes": {"value": "trace_amplitude"},
+}
+
+
+def _lowered(stimulus: Stimulus, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
+    """Photons as (fs, row of the detector), sorted. Only a network's own synapses can be addressed."""
+    own = [name for name in plan.detector_ids if not name.endswith(".refractory.synapse")]
+    rows = np.array([plan.detector_index[name] for name in own], dtype=np.int64)
+    fs, place = stimulus.lower(own)
+    return fs, rows[place]
+
+
+def _rewound(cursor: np.ndarray) -> np.ndarray:
+    cursor = cursor.copy()
+    cursor[NEXT_PHOTON] = 0
+    return cursor
+
+
+def _plain(drive: Any) -> dict[str, Any]:
+    import dataclasses
+
+    return {k: v for k, v in dataclasses.asdict(drive).items() if v is not None}
+
+
+def _time_faults(where: str, value: Any, positive: bool = False) -> list[str]:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        return [f"{where}: {value!r} is not a number; give a time in ns"]
+    if not np.isfinite(value) or value < 0 or (positive and value == 0):
+        return [f"{where}: {value!r} is not a finite time {'above' if positive else 'of at least'} 0; give a time in ns"]
+    if value > 4e12:
+        return [f"{where}: {value!r} ns is beyond the clock's range of 4e12 ns (over an hour); run it in parts"]
+    return []
+
+
+def _wanted(record: Any, plan: Plan) -> dict[str, np.ndarray]:
+    """Flags of what to log: fluxons and currents per loop, photons per detector."""
+    flags = {"fluxons": np.zeros(len(plan.loop_ids), dtype=np.int64), "currents": np.zeros(len(plan.loop_ids), dtype=np.int64),
+             "photons": np.zeros(len(plan.detector_ids), dtype=np.int64)}
+    if isinstance(record, str):
+        record = (record,)
+    chosen: Mapping[str, Any] = record if isinstance(record, Mapping) else dict.fromkeys(record or ())
+    faults = []
+    same = {"detections": "photons", "fluxes": "currents"}
+    for what, ids in chosen.items():
+        if what not in RECORDABLE:
+            faults.append(f"simulate.record: {what!r} is unknown{nearest(str(what), RECORDABLE)}; choose among {', '.join(RECORDABLE)}")
+            continue
+        what = same.get(what, what)
+        if what not in flags:
+            continue  # spikes and energy are always kept
+        if ids is None:
+            flags[what][:] = 1
+            continue
+        index = plan.detector_index if what == "photons" else plan.loop_index
+        for name in [ids] if isinstance(ids, str) else ids:
+            if name in index:
+                flags[what][index[name]] = 1
+            else:
+                faults.append(f"simulate.record.{what}: there is no {name!r}{nearest(str(name), index)}")
+    if faults:
+        raise InputError(faults)
+    return flags
+
+
+def _progress(progress: Any) -> Callable[..., None] | None:
+    """A function (done ns, all ns, seconds so far, last) that shows progress at most once a second; None for silence."""
+    if progress is None:
+        progress = sys.stderr.isatty()
+    if progress is False:
+        return None
+    if callable(progress):
+        told = progress
+
+        def tell(done: float, total: float, seconds: float, last: bool = False) -> None:
+            told(done, total)
+
+        return tell
+    shown = [0.0, False]
+
+    def show(done: float, total: float, seconds: float, last: bool = False) -> None:
+        now = time.monotonic()
+        if now - shown[0] < 1.0 and not (last and shown[1]):
+            return
+        shown[0], shown[1] = now, True
+        share = done / total if total > 0 else 1.0
+        left = f"{seconds * (1.0 - share) / share:.0f} s left" if share > 0 else "time left unknown"
+        sys.stderr.write(f"\r{100.0 * share:5.1f} %  {done:.6g} of {total:.6g} ns  {left}   " + ("\n" if last else ""))
+        sys.stderr.flush()
+
+    return show
