@@ -686,8 +686,11 @@ class Network:
         """
         return self._faults()
 
-    def _faults(self, elsewhere: Collection[str] = ()) -> list[str]:
-        """Faults of the network when the ids ``elsewhere`` exist as well (parts of a file that could not be read)."""
+    def _faults(self, elsewhere: Collection[str] = (), open_waveguides: bool = False) -> list[str]:
+        """Faults of the network, supposing that the ids ``elsewhere`` exist as well (parts that a file got wrong).
+
+        ``open_waveguides``: say nothing of waveguides to a synapse that is not there.
+        """
         try:
             self._fold()
         except InputError as error:
@@ -700,7 +703,7 @@ class Network:
         for coupling in found.couplings:
             faults += ends.loop(coupling, "source") + ends.loop(coupling, "target")
         for guide in found.waveguides:
-            faults += ends.source_of_light(guide) + ends.synapse(guide)
+            faults += ends.source_of_light(guide) + ends.synapse(guide, open_waveguides)
         for drive in found.drives:
             faults += ends.loop(drive, "target")
         for neuron in found.neurons:
@@ -889,20 +892,23 @@ class Network:
         Raises:
             InputError: with every fault and its place, such as ``dendrites[2].tau``.
         """
-        from soen_event import files
+        from soen_event.files import from_dict
 
-        return files.from_dict(document)
+        return from_dict(document)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Network:
         """Read a network file, YAML or JSON (design.md 5).
 
+        A waveguide to a synapse that is not there is let through, as in an excerpt of a larger network; :meth:`check`
+        tells of it before anything runs.
+
         Raises:
             InputError: with every fault, its file, line and place.
         """
-        from soen_event import files
+        from soen_event.files import load
 
-        return files.load(path)
+        return load(path)
 
     def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
         """Write a network file, YAML or JSON by the suffix; in one step, so that no half-written file is left behind.
@@ -910,9 +916,9 @@ class Network:
         Raises:
             InputError: the suffix is unknown, the folder is missing, or the file exists and ``overwrite`` is False.
         """
-        from soen_event import files
+        from soen_event.files import save
 
-        files.save(self, path, overwrite=overwrite)
+        save(self, path, overwrite=overwrite)
 
 
 # ---------------------------------------------------------------------------------------------- details
@@ -959,12 +965,14 @@ class _Ends:
             return [f"Waveguide.source: {reason}; give it one or remove the waveguide{guide._label()}"]
         return []
 
-    def synapse(self, guide: Waveguide) -> list[str]:
+    def synapse(self, guide: Waveguide, may_be_open: bool) -> list[str]:
         if guide.target in self.network.synapses or guide.target in self.elsewhere:
             return []
         if guide.target in self.loops:
             reason = f"{guide.target!r} is no synapse"
             return [f"Waveguide.target: {reason}; light goes to detectors, put a synapse in between{guide._label()}"]
+        if may_be_open:
+            return []
         hint = self._nearest(guide.target, self.network.synapses)
         reason = f"there is no synapse {guide.target!r}{hint}"
         return [f"Waveguide.target: {reason}; add it or correct the name{guide._label()}"]

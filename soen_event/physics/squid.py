@@ -22,17 +22,16 @@ import numpy as np
 TWO_PI = 6.283185307179586
 
 
-def fold_of_parameter(d1: Any, b: float) -> tuple[Any, Any, Any]:
-    """Return (phi, i, d2) of the static fold whose first junction phase is ``d1``.
+def fold_of_parameter(d2: Any, b: float) -> tuple[Any, Any, Any]:
+    """Return (phi, i, d1) of the static fold whose second junction phase is ``d2``, from pi/2 (no flux) down to -pi/2.
 
     At the fold the determinant of the static equations vanishes: cos d1 + cos d2 + 2 b cos d1 cos d2 = 0.
     """
-    c1 = np.cos(d1)
-    c2 = -c1 / (1.0 + 2.0 * b * c1)
-    d2 = np.arccos(np.clip(c2, -1.0, 1.0))
+    c2 = np.cos(d2)
+    d1 = np.arccos(np.clip(-c2 / (1.0 + 2.0 * b * c2), -1.0, 1.0))
     s1, s2 = np.sin(d1), np.sin(d2)
     phi = (d1 - d2 + b * (s1 - s2)) / TWO_PI
-    return phi, s1 + s2, d2
+    return phi, s1 + s2, d1
 
 
 def static_fold(phi: Any, b: float) -> dict[str, np.ndarray]:
@@ -47,14 +46,14 @@ def static_fold(phi: Any, b: float) -> dict[str, np.ndarray]:
         raise ValueError(f"static_fold: b = {b} is not positive")
     phi = np.asarray(phi, dtype=float)
     y = np.abs(phi - np.round(phi))
-    low = np.full(y.shape, 0.5 * math.pi)
-    high = np.full(y.shape, math.acos(-1.0 / (1.0 + 2.0 * b)))
-    for _ in range(60):  # phi grows with d1 along the fold: bisect to the last bit
+    high = np.full(y.shape, 0.5 * math.pi)
+    low = np.full(y.shape, -0.5 * math.pi)
+    for _ in range(60):  # phi grows as d2 falls along the fold: bisect to the last bit
         mid = 0.5 * (low + high)
         below = fold_of_parameter(mid, b)[0] < y
-        low, high = np.where(below, mid, low), np.where(below, high, mid)
-    d1 = 0.5 * (low + high)
-    _, i, d2 = fold_of_parameter(d1, b)
+        low, high = np.where(below, low, mid), np.where(below, mid, high)
+    d2 = 0.5 * (low + high)
+    _, i, d1 = fold_of_parameter(d2, b)
     c1, c2 = np.cos(d1), np.cos(d2)
     # Null vector v of the symmetric Jacobian [[-c1 - q, q], [q, -c2 - q]], q = 1/(2 b); then x' = f u + kappa x^2.
     q = 1.0 / (2.0 * b)

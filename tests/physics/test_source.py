@@ -1,0 +1,141 @@
+"""The tabulated source function against the junction equations, the published tables, its own symmetries and derivatives."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from soen_event.device import Device
+from soen_event.engine.jit import compile_function
+from soen_event.physics import rtti, source, squid
+
+HALF_PI = math.pi / 2
+DEFAULT = source.stack([source.ri_table(Device())])
+g = compile_function(source.source)
+
+# physics.md 2.4: coarse copy of the published table, rows i_sq, columns phi = 0, .05 ... .5.
+PUBLISHED = {
+    1.105: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, .129],
+    1.260: [0, 0, 0, 0, 0, 0, 0, 0, 0, .220, .259],
+    1.415: [0, 0, 0, 0, 0, 0, 0, .082, .278, .337, .354],
+    1.570: [0, 0, 0, 0, 0, 0, .199, .330, .394, .427, .437],
+    1.725: [0, 0, 0, 0, 0, .277, .382, .446, .486, .508, .515],
+    1.880: [0, 0, 0, .210, .350, .437, .497, .540, .568, .585, .590],
+    2.035: [.191, .246, .342, .428, .498, .553, .595, .626, .647, .660, .664],
+    2.190: [.461, .480, .523, .571, .616, .654, .685, .708, .724, .734, .737],
+    2.345: [.636, .644, .665, .694, .723, .749, .772, .789, .802, .809, .812],
+    2.500: [.781, .783, .792, .807, .825, .843, .858, .871, .880, .886, .887],
+}
+
+
+def exact(i, phi, beta_c, b=HALF_PI):
+    fold = squid.static_fold(phi, b)
+    return compile_function(squid.running_rate)(i, abs(phi - round(phi)), b, beta_c, float(fold["d1"]), float(fold["d2"]), 0.05)
+
+
+def test_published_table():
+    for i, row in PUBLISHED.items():
+        for phi, r in zip(np.arange(11) * 0.05, row, strict=True):
+            assert g(DEFAULT, 0, phi, i)[0] == pytest.approx(r, abs=1.1e-3), (i, phi)
+
+
+@pytest.mark.parametrize("beta_c", [0.3, pytest.param(0.95, marks=pytest.mark.long)])
+def test_error_against_the_junction_equations(beta_c):
+    """<= 1e-3 everywhere, also at points that crowd around the onset and around half a flux quantum."""
+    sources = source.stack([source.ri_table(Device(beta_c=beta_c, c_per_Ic=1.5e-9 if beta_c == 0.3 else 5e-9))])
+    rng = np.random.default_rng(1)
+    worst = 0.0
+    for _ in range(1500):
+        phi = 0.5 - 0.5 * rng.uniform() ** 2
+        u = 2.0 * rng.uniform(0.003, 1.0) ** 3
+        i = float(squid.critical_current(phi)) + u
+        worst = max(worst, abs(g(sources, 0, phi, i)[0] - exact(i, phi, beta_c)))
+    assert worst <= 1e-3
+
+
+@given(phi=st.floats(0.0, 0.5), under=st.floats(1e-12, 0.5))
+def test_nothing_below_threshold_and_a_square_root_above(phi, under):
+    threshold = float(source.level(DEFAULT.shape, DEFAULT.scale, DEFAULT.levels, 0, phi)[0])
+    assert g(DEFAULT, 0, phi, threshold - under)[0] == 0.0
+    assert threshold == pytest.approx(float(squid.critical_current(phi)), abs=1e-7)
+    if phi < 0.45:  # (two folds meet at half a quantum)
+        u = 1e-7
+        gain = float(squid.static_fold(phi, HALF_PI)["gain"])
+        assert g(DEFAULT, 0, phi, threshold + u)[0] == pytest.approx(2 * math.sqrt(gain * u), rel=0.03)
+
+
+@given(phi=st.floats(-4, 4), i=st.floats(0.5, 3.0))
+def test_even_periodic_and_growing_with_current(phi, i):
+    r, _, slope, _ = g(DEFAULT, 0, phi, i)
+    assert g(DEFAULT, 0, -phi, i)[0] == pytest.approx(r, abs=2e-6)
+    assert g(DEFAULT, 0, phi + 1.0, i)[0] == pytest.approx(r, abs=2e-6)
+    assert r >= 0.0 and slope >= 0.0
+
+
+@given(phi=st.floats(0.01, 0.495), u=st.floats(2e-3, 1.2), row=st.sampled_from(["table", "fit"]))
+@settings(max_examples=150)
+def test_derivatives_in_both_arguments(phi, u, row):
+    sources = DEFAULT if row == "table" else source.stack([source.ri_table(Device(source="fit"))])
+    i = float(squid.critical_current(phi)) + u
+    h = 1e-6
+    _, g_phi, g_i, _ = g(sources, 0, phi, i)
+    assert g_i == pytest.approx((g(sources, 0, phi, i + h)[0] - g(sources, 0, phi, i - h)[0]) / (2 * h), rel=1e-3, abs=1e-4)
+    assert g_phi == pytest.approx((g(sources, 0, phi + h, i)[0] - g(sources, 0, phi - h, i)[0]) / (2 * h), rel=1e-3, abs=1e-3)
+
+
+def test_closed_fit_has_the_error_that_its_source_states():
+    """physics.md 2.7: rms .0059, max .044 over the whole table."""
+    fit = source.stack([source.ri_table(Device(source="fit"))])
+    differences = [g(fit, 0, phi, i)[0] - g(DEFAULT, 0, phi, i)[0] for i in np.linspace(0.95, 2.5, 60) for phi in np.linspace(0, 0.5, 40)]
+    assert np.sqrt(np.mean(np.square(differences))) == pytest.approx(0.0059, abs=1.5e-3)
+    assert np.abs(differences).max() < 0.05
+
+
+def test_rtti_row_is_the_empirical_function_and_not_the_ri_table():
+    for ib in (1.5, 2.0, 2.4):
+        row = source.stack([source.rtti_table(ib)])
+        plus, minus = (float(v) for v in rtti.threshold_flux(ib))
+        for phi in np.linspace(-0.6, 0.7, 53):
+            for s in (0.0, 0.3, 0.9):
+                margin = float(rtti.saturation(phi, ib)) - s
+                if abs(margin) > 0.02:
+                    assert g(row, 0, phi, ib - s)[0] == pytest.approx(float(rtti.rate(phi, s, ib)), abs=4e-3), (ib, phi, s)
+        assert abs(plus + minus) > 0.01  # asymmetric
+        inside = plus + 0.3 * (1 + minus - plus)
+        r = g(row, 0, inside, ib)[0]
+        assert r > 0 and g(row, 0, inside + 1.0, ib)[0] == pytest.approx(r, abs=1e-9)
+        assert g(row, 0, -plus, ib)[0] == 0.0  # still at rest where the mirror image would start
+
+
+@pytest.mark.long
+def test_thresholds_of_other_inductances():
+    """circuit.md 3: phi_th(i_b = 1.7) and r(1.7, .5) at beta_c = .95 for beta_1 = beta_2 = pi/8 ... pi."""
+    for b, phi_th, r in zip((math.pi / 8, math.pi / 4, HALF_PI, 3 * HALF_PI / 2, math.pi), (.181, .191, .220, .253, .287),
+                            (.77, .65, .49, .39, .33), strict=True):
+        phis = np.linspace(0.1, 0.4, 30001)
+        assert phis[np.argmax(squid.critical_current(phis, b, b) < 1.7)] == pytest.approx(phi_th, abs=1.5e-3)
+        assert exact(1.7, 0.5, 0.95, b) == pytest.approx(r, abs=0.011)
+
+
+def test_a_damaged_cache_file_is_made_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("SOEN_CACHE_DIR", str(tmp_path))
+    axes = {"n_a": 6, "n_y": 6, "a_bend": 0.15, "y_bend": 0.03, "u_max": 2.2, "n_level": 16}
+    monkeypatch.setattr(source, "_AXES", axes)
+    first = source._rates(0.4, HALF_PI)
+    (kept,) = tmp_path.iterdir()
+    kept.write_bytes(kept.read_bytes()[:100])
+    assert np.array_equal(source._rates(0.4, HALF_PI), first)
+    assert np.array_equal(source._read_rates(kept, source._key(0.4, HALF_PI)), first)
+
+
+def test_shipped_default_is_what_the_generator_makes():
+    """Two columns of the shipped table, integrated again."""
+    a = source._nodes(source._AXES["n_a"], math.sqrt(source._AXES["u_max"]), source._AXES["a_bend"])
+    y = source._nodes(source._AXES["n_y"], 0.5, source._AXES["y_bend"])
+    rates = source._rates(0.3, HALF_PI)
+    for k in (10, 70):
+        for j in (5, 60, 128):
+            phi = 0.5 - y[k]
+            assert rates[j, k] == pytest.approx(exact(float(squid.critical_current(phi)) + a[j] ** 2, phi, 0.3), abs=1e-7)
