@@ -22,7 +22,7 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeAlias
+from typing import Annotated, Any, ClassVar, NamedTuple, TypeAlias
 
 import pydantic
 import yaml
@@ -49,7 +49,8 @@ GROUPS = ("populations", "connect")
 KINDS = {".yaml": "YAML", ".yml": "YAML", ".json": "JSON"}
 
 Path_: TypeAlias = tuple[str | int, ...]
-_REVISITS = 100_000  # aliases may be followed this often, so that a small file cannot unfold into a huge one
+_REPEATED = 1_000_000  # values that aliases may repeat, so that a small file cannot unfold into a huge one
+_DEEPEST = 50
 
 
 # ---------------------------------------------------------------------------------------------- the two ways through
@@ -162,48 +163,55 @@ def _from_json(text: str, name: str) -> _Document:
     except json.JSONDecodeError as trouble:
         reason = f"is no JSON: {trouble.msg} at column {trouble.colno}"
         raise InputError(f"{name}:{trouble.lineno}: {reason}; correct the file") from None
-    except ValueError as trouble:  # an integer of thousands of digits
-        raise InputError(f"{name}: is no JSON that can be read: {trouble}; correct the file") from None
-    tree: list[Any] = []
-
-    def locate(path: Path_) -> int | None:
-        if not tree:  # JSON is YAML as well, apart from tabs; worth a try when there is a fault to place
-            try:
-                tree.append(yaml.compose(text, Loader=_loader()))
-            except (yaml.YAMLError, RecursionError):
-                tree.append(None)
-        return _line_of(tree[0], path)
-
+    except ValueError:
+        raise InputError(f"{name}: holds a whole number of thousands of digits; correct the file") from None
     if repeated:
-        try:
-            places = _Reader(yaml.compose(text, Loader=_loader()), name).repeated()
-        except (yaml.YAMLError, RecursionError):
-            places = []
-        raise InputError(places or [f"{name}: {key}: stands twice in one mapping; remove one" for key in repeated])
-    return _Document(data, locate)
+        raise InputError([f"{name}: {key}: stands twice in one mapping; remove one" for key in repeated])
+    return _Document(data, _finder(text))
 
 
-@cache
-def _loader() -> Any:
-    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Parses a text and guesses no types: :func:`_scalar` does, by YAML 1.2."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
 
 
 def _from_yaml(text: str, name: str) -> _Document:
+    reader = _Reader(name)
     try:
-        root = yaml.compose(text, Loader=_loader())
+        for event in yaml.parse(text, Loader=_Loader):
+            reader.take(event)
     except yaml.YAMLError as trouble:
-        mark = getattr(trouble, "problem_mark", None)
+        mark: Any = getattr(trouble, "problem_mark", None)
         problem = getattr(trouble, "problem", None) or getattr(trouble, "reason", None) or str(trouble).split("\n")[0]
         context = getattr(trouble, "context", None)
         place = f"{name}:{mark.line + 1}" if mark else name
         column = f" at column {mark.column + 1}" if mark else ""
         story = f"{problem} {context}" if context else problem
         raise InputError(f"{place}: is no YAML: {story}{column}; correct the file") from None
-    if root is None:
+    if reader.faults:
+        raise InputError(reader.faults)
+    if not reader.documents:
         raise InputError(f"{name}: holds nothing but comments; a network file begins with 'soen: {VERSION}'")
-    reader = _Reader(root, name)
-    data = reader.read()
-    return _Document(data, lambda path: _line_of(root, path))
+    return _Document(reader.data, _finder(text))
+
+
+def _finder(text: str) -> Callable[[Path_], int | None]:
+    """A function that finds the line of a place; it reads the text once more when it is first asked."""
+    root: list[Any] = []
+
+    def locate(path: Path_) -> int | None:
+        if not root:
+            try:  # JSON is YAML as well, apart from tabs
+                shallow = _Reader("")
+                for event in yaml.parse(text, Loader=_Loader):
+                    shallow.take(event)
+                root.append(yaml.compose(text, Loader=_Loader))
+            except (yaml.YAMLError, InputError):
+                root.append(None)
+        return _line_of(root[0], path)
+
+    return locate
 
 
 def _line_of(node: Any, path: Path_) -> int | None:
@@ -241,88 +249,143 @@ _TAG = "tag:yaml.org,2002:"
 _TAGS = ("str", "int", "float", "bool", "null", "seq", "map", "timestamp", "merge", "value")
 
 
+def _line(event: Any) -> int:
+    return int(event.start_mark.line) + 1
+
+
+class _Open(NamedTuple):
+    """A list or mapping that has begun and not yet ended."""
+
+    data: Any
+    anchor: str | None
+    counted: int  # values that had been read when it began
+    lines: dict[str, int]  # of a mapping's keys
+    merged: dict[str, Any]  # what "<<" brought
+
+
 class _Reader:
-    """Turns the nodes of a YAML text into plain data by the YAML 1.2 core schema; collects faults on the way."""
+    """Turns the events of a YAML text into plain data by the YAML 1.2 core schema; collects faults on the way."""
 
-    def __init__(self, root: Any, name: str):
-        self.root, self.name = root, name
+    def __init__(self, name: str):
+        self.name = name
+        self.data: Any = None
+        self.documents = 0
         self.faults: list[str] = []
-        self.visited: set[int] = set()
-        self.open: set[int] = set()
-        self.revisits = 0
+        self.stack: list[_Open] = []
+        self.keys: list[Any] = []  # the key that waits for its value, for every open mapping
+        self.anchors: dict[str, tuple[Any, int]] = {}  # what is anchored, and of how many values
+        self.counted = self.repeated = 0
 
-    def read(self) -> Any:
-        data = self._value(self.root, "")
-        if self.faults:
-            raise InputError(self.faults)
-        return data
+    def take(self, event: Any) -> None:
+        if isinstance(event, yaml.ScalarEvent):
+            self._tagged(event)
+            if self._awaits_key():
+                self._key(event)
+            else:
+                value = _scalar(event)
+                if event.anchor:
+                    self.anchors[event.anchor] = value, 1
+                self._value(value, event)
+        elif isinstance(event, yaml.AliasEvent):
+            self._alias(event)
+        elif isinstance(event, yaml.CollectionStartEvent):
+            self._tagged(event)
+            if len(self.stack) >= _DEEPEST:
+                place = f"{self.name}:{_line(event)}"
+                raise InputError(f"{place}: is nested too deeply; a network file has a handful of levels")
+            if self._awaits_key():
+                self._fault(event, "a list or mapping cannot be a key; use text")
+                self.keys[-1] = ""
+            mapping = isinstance(event, yaml.MappingStartEvent)
+            self.stack.append(_Open({} if mapping else [], event.anchor, self.counted, {}, {}))
+            self.keys.append(None)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            done = self.stack.pop()
+            self.keys.pop()
+            if done.merged:
+                whole = {**done.merged, **done.data}
+                done.data.clear()
+                done.data.update(whole)
+            if done.anchor:
+                self.anchors[done.anchor] = done.data, self.counted - done.counted + 1
+            self._value(done.data, event)
+        elif isinstance(event, yaml.DocumentStartEvent):
+            self.documents += 1
+            if self.documents > 1:
+                self._fault(event, "begins a second document; a network file holds one")
 
-    def repeated(self) -> list[str]:
-        self._value(self.root, "")
-        return self.faults
+    def _awaits_key(self) -> bool:
+        return bool(self.stack) and self.keys[-1] is None and isinstance(self.stack[-1].data, dict)
 
-    def _fault(self, node: Any, place: str, reason: str) -> None:
-        self.faults.append(f"{self.name}:{node.start_mark.line + 1}: {place + ': ' if place else ''}{reason}")
+    def _key(self, event: Any) -> None:
+        word = event.value
+        if not event.style and word == "<<":
+            self.keys[-1] = "<<"
+            return
+        lines = self.stack[-1].lines
+        if word in lines:
+            reason = f"stands twice in one mapping (first in line {lines[word]}); remove one"
+            self._fault(event, reason, word)
+        lines[word] = _line(event)
+        self.keys[-1] = f" {word}"  # the space tells a quoted "<<" from the merge key
 
-    def _value(self, node: Any, place: str) -> Any:
-        tag = node.tag.removeprefix(_TAG)
-        if tag not in _TAGS:
-            self._fault(node, place, f"the tag {node.tag!r} names a type that is not allowed here; remove it")
-            return None
-        if isinstance(node, yaml.ScalarNode):
-            return _scalar(node)
-        if id(node) in self.open:
-            self._fault(node, place, "contains itself; remove the alias")
-            return None
-        if id(node) in self.visited:
-            self.revisits += 1
-            if self.revisits > _REVISITS:
-                line = node.start_mark.line + 1
-                raise InputError(f"{self.name}:{line}: aliases unfold without end; write the entries out")
-        self.visited.add(id(node))
-        self.open.add(id(node))
-        if isinstance(node, yaml.SequenceNode):
-            data: Any = [self._value(item, f"{place}[{k}]") for k, item in enumerate(node.value)]
-        else:
-            data = self._mapping(node, place)
-        self.open.discard(id(node))
-        return data
-
-    def _mapping(self, node: Any, place: str) -> dict[str, Any]:
-        data: dict[str, Any] = {}
-        merged: dict[str, Any] = {}
-        lines: dict[str, int] = {}
-        for key, value in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                self._fault(key, place, "a list or mapping cannot be a key; use text")
-                continue
-            word = key.value
-            inner = f"{place}.{word}" if place else word
-            if not key.style and word == "<<":
-                merged.update(self._merged(value, place))
-                continue
-            if word in data:
-                self._fault(key, inner, f"stands twice in one mapping (first in line {lines[word]}); remove one")
-                continue
-            lines[word] = key.start_mark.line + 1
-            data[word] = self._value(value, inner)
-        return {**merged, **data}
-
-    def _merged(self, node: Any, place: str) -> dict[str, Any]:
-        """What ``<<:`` brings: a mapping, or a list of them of which earlier ones win."""
-        value = self._value(node, place)
+    def _value(self, value: Any, event: Any) -> None:
+        self.counted += 1
+        if not self.stack:
+            if self.documents <= 1:
+                self.data = value
+            return
+        open_ = self.stack[-1]
+        if isinstance(open_.data, list):
+            open_.data.append(value)
+            return
+        key, self.keys[-1] = self.keys[-1], None
+        if key != "<<":
+            open_.data[key[1:]] = value
+            return
         several = value if isinstance(value, list) else [value]
-        if not all(isinstance(each, dict) for each in several):
-            self._fault(node, place, "'<<' merges mappings only; give an alias of a mapping")
-            return {}
-        found: dict[str, Any] = {}
-        for each in reversed(several):
-            found.update(each)
-        return found
+        if all(isinstance(each, dict) for each in several):
+            for each in reversed(several):  # of several mappings the earlier ones win
+                open_.merged.update(each)
+        else:
+            self._fault(event, "'<<' merges mappings only; give an alias of a mapping")
+
+    def _alias(self, event: Any) -> None:
+        value, size = self.anchors.get(event.anchor, (None, 1))
+        if event.anchor not in self.anchors:
+            inside = any(open_.anchor == event.anchor for open_ in self.stack)
+            reason = "contains itself; remove the alias" if inside else "is not anchored before; write the value"
+            self._fault(event, f"*{event.anchor} {reason}")
+        self.repeated += size
+        self.counted += size
+        if self.repeated > _REPEATED:
+            raise InputError(
+                f"{self.name}:{_line(event)}: aliases unfold to more than {_REPEATED} values; write them out"
+            )
+        if self._awaits_key():
+            self._fault(event, "an alias cannot be a key; use text")
+            self.keys[-1] = ""
+        else:
+            self._value(value, event)
+
+    def _tagged(self, event: Any) -> None:
+        tag = event.tag
+        if tag is not None and tag != "!" and tag.removeprefix(_TAG) not in _TAGS:
+            self._fault(event, f"the tag {tag!r} names a type that is not allowed here; remove it")
+
+    def _fault(self, event: Any, reason: str, key: str | None = None) -> None:
+        steps: list[str | int] = []
+        for open_, waiting in zip(self.stack, self.keys, strict=True):
+            if isinstance(open_.data, list):
+                steps.append(len(open_.data))
+            elif waiting is not None:
+                steps.append(waiting.strip())
+        place = _place((*steps, key) if key is not None else tuple(steps))
+        self.faults.append(f"{self.name}:{_line(event)}: {place + ': ' if place else ''}{reason}")
 
 
 def _scalar(node: Any) -> Any:
-    if node.style:  # quoted or block text
+    if node.style or node.tag == f"{_TAG}str":  # quoted or block text
         return node.value
     for pattern, make in _CORE:
         if pattern.fullmatch(node.value):
@@ -387,7 +450,7 @@ def _model(part: type[Any]) -> type[_Strict]:
                 raise _refusal([_placed(fault, part) for fault in error.faults]) from None
         return self
 
-    members = {name: _member(field) for name, field in parts.fields_of(part).items()}
+    members: dict[str, Any] = {name: _member(field) for name, field in parts.fields_of(part).items()}
     judge: Any = {"build": pydantic.model_validator(mode="after")(build)}
     model: Any = pydantic.create_model(part.__name__, __base__=_Strict, __validators__=judge, **members)
     _models[part] = model
@@ -402,9 +465,12 @@ def _built(value: Any) -> Any:
     return value
 
 
+_LABEL = re.compile(rf" \(({'|'.join(part.__name__.lower() for part in SECTIONS.values())})( on)? [^() ]+\)$")
+
+
 def _placed(fault: str, part: type[Part]) -> tuple[Path_, str]:
     """Split ``Soma.threshold: reason`` into its place inside a part and the reason."""
-    head, _, reason = fault.partition(": ")
+    head, _, reason = _LABEL.sub("", fault).partition(": ")
     name, _, field = head.partition(".")
     if name == part.__name__:
         return (field,), reason
@@ -556,7 +622,7 @@ def _network(document: Any, locate: Callable[[Path_], int | None], name: str) ->
         _judge_the_rest(document, report)
         raise InputError(report.sentences()) from None
     network = Network(model.device or Device(), model.name)  # type: ignore[attr-defined]
-    places: dict[str, Path_] = {}
+    places: _Places = {}
     with parts.detached():
         for section in SECTIONS:
             for k, entry in enumerate(getattr(model, section) or ()):
@@ -564,14 +630,22 @@ def _network(document: Any, locate: Callable[[Path_], int | None], name: str) ->
         groups = _expand(network, model, report)
     if not report.found or not groups:
         for fault in network._faults(open_waveguides=True):
-            path, reason = _where(fault, places)
-            report.add(path, reason)
+            for path, reason in _where(fault, places):
+                report.add(path, reason)
     report.check()
     return network
 
 
-def _join(network: Network, part: Any, path: Path_, places: dict[str, Path_], report: _Report) -> None:
-    places.setdefault(part._label() or f" (neuron {getattr(part, 'id', '')})", path)
+_Places: TypeAlias = dict[str, list[Path_]]
+"""Where the parts stand in the file, by their labels."""
+
+
+def _join(network: Network, part: Any, path: Path_, places: _Places, report: _Report) -> None:
+    before = places.setdefault(part._label(), [])
+    name = getattr(part, "id", None)
+    if before and name and name not in network:  # the first of two with the same id was refused for another reason
+        report.add((*path, "id"), f"{name!r} is taken; ids are unique, give another")
+    before.append(path)
     try:
         network.add(part)
     except InputError as error:
@@ -580,14 +654,14 @@ def _join(network: Network, part: Any, path: Path_, places: dict[str, Path_], re
             report.add(path + inner, reason)
 
 
-def _where(fault: str, places: Mapping[str, Path_]) -> tuple[Path_, str]:
-    """The place in the file of a fault that the network found, by the name of the part at its end."""
-    for label in (fault[fault.rfind(" (") :], fault[fault.rfind(" (", 0, max(fault.rfind(" ("), 0)) :]):
-        path = places.get(label)
-        if path is not None:
-            inner, reason = _placed(fault, SECTIONS[str(path[0])])
-            return path + inner, reason
-    return (), fault
+def _where(fault: str, places: _Places) -> list[tuple[Path_, str]]:
+    """The places in the file of a fault that the network found, by the label of the part at its end."""
+    label = _LABEL.search(fault)
+    found = []
+    for path in places.get(label[0], []) if label else []:
+        inner, reason = _placed(fault, SECTIONS[str(path[0])])
+        found.append((path + inner, reason))
+    return found or [((), fault)]
 
 
 class _Anything:
@@ -606,7 +680,7 @@ def _judge_the_rest(document: Mapping[str, Any], report: _Report) -> None:
     device = document.get("device")
     network = Network(device if device and not any(path[:1] == ("device",) for path in bad) else Device())
     elsewhere: Any = _Anything() if any(document.get(section) for section in GROUPS) else set()
-    places: dict[str, Path_] = {}
+    places: _Places = {}
     repaired: set[Path_] = set()
     with parts.detached():
         for section, part in SECTIONS.items():
@@ -614,20 +688,35 @@ def _judge_the_rest(document: Mapping[str, Any], report: _Report) -> None:
             for k, entry in enumerate(entries if isinstance(entries, list | tuple) else ()):
                 path: Path_ = (section, k)
                 whole = not any(place[:2] == path for place in bad)
-                built = parts.made(part, entry) if whole else _repaired(part, entry, path, bad, report)
+                if not whole:
+                    _told_together(part, entry, path, report)
+                built = parts.made(part, entry) if whole else _repaired(part, entry, path, bad)
                 if built is not None:
                     repaired |= set() if whole else {path}
                     _join(network, built, path, places, report)
                 elif isinstance(entry, Mapping) and isinstance(elsewhere, set):
                     elsewhere.add(str(entry.get("id")))
     for fault in network._faults(elsewhere, open_waveguides=True):
-        place, reason = _where(fault, places)
-        if place[:2] not in repaired or len(place) == 3:  # a neuron's loops were made up in part: do not judge them
-            report.add(place, reason)
+        for place, reason in _where(fault, places):
+            if place[:2] not in repaired or len(place) == 3:  # a neuron's loops were made up in part: do not judge them
+                report.add(place, reason)
 
 
-def _repaired(part: type[Part], entry: Any, path: Path_, bad: set[Path_], report: _Report) -> Any:
-    """The part without its refused fields; None if an end of it is not known."""
+def _told_together(part: type[Part], entry: Any, path: Path_, report: _Report) -> None:
+    """Report what a part refuses when all its fields are taken together, beside those that it refuses singly."""
+    if isinstance(entry, Mapping):
+        try:
+            parts.made(part, {str(name): value for name, value in entry.items()})
+        except InputError as error:
+            for fault in error.faults:
+                inner, reason = _placed(fault, part)
+                rule = parts.fields_of(part)[inner[0]].rule if inner and inner[0] in parts.fields_of(part) else None
+                if not (isinstance(rule, Rows) and rule.part):  # told entry by entry already
+                    report.add(path + inner, reason)
+
+
+def _repaired(part: type[Part], entry: Any, path: Path_, bad: set[Path_]) -> Any:
+    """The part without its refused fields; None if that leaves no part with known ends."""
     if not isinstance(entry, Mapping):
         return None
     fields = parts.fields_of(part)
@@ -636,23 +725,16 @@ def _repaired(part: type[Part], entry: Any, path: Path_, bad: set[Path_], report
         inner = (*path, name)
         if name not in fields or value is None or inner in bad:
             continue
+        rule = fields[name].rule
         if not any(place[: len(inner)] == inner for place in bad):
             given[name] = value
-            continue
-        rule = fields[name].rule
-        if isinstance(rule, Nested):
-            given[name] = _repaired(rule.part, value, inner, bad, report)
+        elif isinstance(rule, Nested):
+            given[name] = _repaired(rule.part, value, inner, bad)
     if "id" in fields and fields["id"].required and "id" not in given:
         given["id"] = f"unnamed:{path[0]}:{path[1]}"
-    if any(field.required and name not in given for name, field in fields.items()):
-        return None
     try:
-        return part(**{name: value for name, value in given.items() if value is not None})
-    except InputError as error:
-        for fault in error.faults:
-            inner, reason = _placed(fault, part)
-            if not any(place == path + inner or (len(inner) == 1 and inner[0] not in given) for place in bad):
-                report.add(path + inner, reason)
+        return parts.made(part, {name: value for name, value in given.items() if value is not None})
+    except InputError:
         return None
 
 
@@ -710,7 +792,7 @@ def _example(path: Path_) -> str:
 
 def _expand(network: Network, model: Any, report: _Report) -> bool:
     """Build the groups into the network; return whether there were any."""
-    members: dict[str, list[str]] = {}
+    members: dict[str, list[str] | None] = {}  # None for a group that was refused
     some = False
     for section in GROUPS:
         for k, group in enumerate(getattr(model, section) or ()):
@@ -724,8 +806,10 @@ def _expand(network: Network, model: Any, report: _Report) -> bool:
                 sides = [side for side in ("source", "target") if side in arguments]
                 chosen = {side: _selected(network, members, arguments[side], (*path, side), report) for side in sides}
                 if any(not found for found in chosen.values()):
+                    members[group.name] = None
                     continue
                 arguments.update(chosen)
+            made = None
             try:
                 made = builders.build(network, group.name, group.builder, arguments)
             except InputError as error:
@@ -734,23 +818,24 @@ def _expand(network: Network, model: Any, report: _Report) -> bool:
                     function, _, argument = head.partition(".")
                     own = argument and function in (group.builder, "from_graph", "population")
                     report.add((*path, argument) if own else path, reason if own else fault)
-            else:
-                if group.name:
-                    members[group.name] = made
+            if group.name:
+                members[group.name] = made
     return some
 
 
 def _selected(
-    network: Network, members: Mapping[str, list[str]], given: Any, path: Path_, report: _Report
+    network: Network, members: Mapping[str, list[str] | None], given: Any, path: Path_, report: _Report
 ) -> list[str]:
-    """The ids that ``source`` or ``target`` of a connect entry means."""
+    """The ids that ``source`` or ``target`` of a connect entry means; none if there is a fault."""
     found: list[str] = []
     for word in given if isinstance(given, list | tuple) else [given]:
         if not isinstance(word, str):
             report.add(path, f"{parts.shown(word)} is no name; give a group, a part, a pattern, or a list of them")
             return []
         if word in members:
-            found += members[word]
+            if members[word] is None:
+                return []  # the fault is told where the group stands
+            found += members[word] or []
         elif "*" in word:
             pattern = re.compile(re.escape(word).replace(r"\*", ".*"))
             loops = [name for name in (*network.neurons, *network.dendrites) if pattern.fullmatch(name)]
@@ -886,11 +971,12 @@ def schema() -> dict[str, Any]:
         properties[section] = {"description": summary, "anyOf": [entries, {"type": "null"}]}
     for section in GROUPS:
         entries = {"type": "array", "items": {"oneOf": _group_schemas(section)}}
-        properties[section] = {"description": "groups of parts from a builder", "anyOf": [entries, {"type": "null"}]}
+        told = "groups of parts, made by a builder"
+        properties[section] = {"description": told, "anyOf": [entries, {"type": "null"}]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "soen-event network file",
-        "description": "Plain numbers are in ns, Phi0 and units of I_c; quantity strings such as '50 ns' are converted.",
+        "description": "Plain numbers are in ns, Phi0 and units of I_c; strings such as '50 ns' are converted.",
         "type": "object",
         "additionalProperties": False,
         "required": ["soen"],

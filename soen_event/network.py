@@ -996,7 +996,7 @@ def _changed(part: Any, changes: Mapping[str, Any], label: str = "") -> Any:
     """The part with fields changed; of two fields that say the same, the one that is not given is dropped."""
     known = parts.fields_of(type(part))
     unknown = [
-        f"{type(part).__name__}.{name}: unknown field{nearest(str(name), known)}; correct it{label}"
+        f"{type(part).__name__}.{name}: unknown key{nearest(str(name), known)}; correct it{label}"
         for name in changes
         if name not in known
     ]

@@ -317,7 +317,7 @@ def made(part: type[Any], given: Mapping[str, Any]) -> Any:
     known = fields_of(part)
     name = part.__name__
     faults = [
-        f"{name}.{key}: unknown field{nearest(str(key), known)}; remove it or correct it"
+        f"{name}.{key}: unknown key{nearest(str(key), known)}; remove it or correct it"
         for key in given
         if key not in known
     ]
@@ -328,17 +328,22 @@ def made(part: type[Any], given: Mapping[str, Any]) -> Any:
     ]
     if not faults:
         return part(**given)
-    # Report the values that can be judged as well.
-    for key, value in given.items():
-        field = known.get(key)
-        if field is None or (value is None and field.optional):
-            continue
-        try:
-            field.rule.check(value)
-        except Refused as refused:
-            faults.append(f"{name}.{key}: {refused}")
-        except InputError as error:
-            faults += error.faults
+    # Tell what is wrong with the rest as well.
+    if any(field.required and key not in given for key, field in known.items()):
+        for key, value in given.items():
+            if key in known and (value is not None or not known[key].optional):
+                try:
+                    known[key].rule.check(value)
+                except Refused as refused:
+                    faults.append(f"{name}.{key}: {refused}")
+                except InputError as error:
+                    faults += error.faults
+    else:
+        with detached():
+            try:
+                part(**{key: value for key, value in given.items() if key in known})
+            except InputError as error:
+                faults += error.faults
     raise InputError(faults)
 
 
