@@ -202,7 +202,7 @@ def layers(sizes: Sequence[int], *, p: float = 1.0, seed: int | None = None, **w
     sizes = [_whole(size, f"{place}.sizes", 1, MOST) for size in _listed(sizes, f"{place}.sizes")]
     _share(p, f"{place}.p")
     if p < 1.0:
-        _seeded(seed, place, "p")
+        _seeded(seed, place, "connections")
     prefix = wiring.pop("prefix", None) or "layer"
     graph = networkx.DiGraph()
     members = [[f"{prefix}{level}[{k}]" for k in range(size)] for level, size in enumerate(sizes)]
@@ -603,7 +603,15 @@ def one_to_one(
     seed: int | None = None,
     **wires: Any,
 ) -> list[str]:
-    """Connect the first source to the first target, the second to the second; arguments as for :func:`all_to_all`.
+    """Connect the first source to the first target, the second to the second, and so on; return as :func:`all_to_all`.
+
+    Args:
+        net: the network to add to.
+        source: ids of neurons or dendrites.
+        target: as many ids of neurons or dendrites.
+        self_loops: whether a part may connect to itself.
+        seed: for distributions.
+        wires: as for :func:`all_to_all`; a matrix counts on its diagonal.
 
     Raises:
         InputError: the two differ in number, or an argument does not fit.
@@ -627,12 +635,17 @@ def random_pairs(
     self_loops: bool = False,
     **wires: Any,
 ) -> list[str]:
-    """Connect random pairs; further arguments as for :func:`all_to_all`.
+    """Connect random pairs; return as :func:`all_to_all`.
 
     Args:
+        net: the network to add to.
+        source: ids of neurons or dendrites.
+        target: ids of neurons or dendrites.
         seed: of the pairs, and for distributions. A pair's lot depends on the seed and its two ids only.
         p: probability of each pair; or
         degree: number of sources of every target. Give one of them.
+        self_loops: whether a part may connect to itself.
+        wires: as for :func:`all_to_all`.
 
     Raises:
         InputError: an argument that does not fit.
@@ -641,12 +654,13 @@ def random_pairs(
     seed = _seeded(seed, place, "pairs")
     if (p is None) == (degree is None):
         raise InputError(f"{place}.p: give p or degree{'' if p is None else ', not both'}")
+    p = None if p is None else _share(p, f"{place}.p")
     pairs: list[tuple[int, int]] = []
     for j, v in enumerate(target):
         allowed = [i for i, u in enumerate(source) if self_loops or u != v]
         lots = {i: _lot(seed, place, f"{source[i]}:{v}") for i in allowed}
         if p is not None:
-            chosen = [i for i in allowed if lots[i] < _share(p, f"{place}.p")]
+            chosen = [i for i in allowed if lots[i] < p]
         else:
             count = _whole(degree, f"{place}.degree", 0, len(allowed))
             chosen = sorted(allowed, key=lots.__getitem__)[:count]
@@ -874,7 +888,7 @@ def _positive(value: Any, place: str, at_least: float | None = None) -> float:
 
 def _seeded(seed: Any, place: str, what: str) -> int:
     if seed is None:
-        raise InputError(f"{place}.seed: {what} are drawn at random, so a seed is needed; give a whole number")
+        raise InputError(f"{place}.seed: missing, and {what} must be drawn at random; give a whole number")
     return _whole(seed, f"{place}.seed", 0, 2**32 - 1)
 
 

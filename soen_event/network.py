@@ -50,22 +50,24 @@ def _inverse_critical_current(current: float, b: float) -> float:
 
     from soen_event.physics.squid import fold_of_parameter
 
-    def excess(parameter: float) -> float:
-        return float(fold_of_parameter(parameter, b)[1]) - current
+    def excess(d2: float) -> float:
+        return float(fold_of_parameter(d2, b)[1]) - current
 
-    low, high = 0.5 * math.pi, math.acos(-1.0 / (1.0 + 2.0 * b))  # along the fold the current falls and the flux grows
-    if excess(low) <= 0.0:
+    low, high = _fold_at_half(b)[1], 0.5 * math.pi  # second junction's phase on the fold, at flux 1/2 and at flux 0
+    if excess(high) <= 0.0:
         return 0.0
-    if excess(high) >= 0.0:
+    if excess(low) >= 0.0:
         return 0.5
     return float(fold_of_parameter(brentq(excess, low, high, xtol=1e-14, rtol=1e-14), b)[0])
 
 
 @lru_cache(maxsize=256)
-def _lowest_critical_current(b: float) -> float:
+def _fold_at_half(b: float) -> tuple[float, float]:
+    """Lowest critical current, at flux 1/2, and the second junction's phase there."""
     from soen_event.physics.squid import static_fold
 
-    return float(static_fold(0.5, b)["i"])
+    fold = static_fold(0.5, b)
+    return float(fold["i"]), float(fold["d2"])
 
 
 def _arms(device: Device) -> tuple[float, float]:
@@ -91,7 +93,7 @@ def _saturation(device: Device, part: Any, ib: float) -> float:
         from soen_event.physics import rtti
 
         return float(rtti.s_max(ib))
-    return ib - _lowest_critical_current(_arms(device)[0])
+    return ib - _fold_at_half(_arms(device)[0])[0]
 
 
 def _idle_currents(device: Device, loops: Mapping[str, Any]) -> dict[str, float]:
@@ -150,7 +152,7 @@ def _refractory_fault(device: Device, soma: Soma, refractory: Refractory) -> lis
     ib = _refractory_bias(soma, refractory)
     if refractory.J != "auto" or _saturation(device, refractory, ib) > 0.0:
         return []
-    lowest = _lowest_critical_current(_arms(device)[0])
+    lowest = _fold_at_half(_arms(device)[0])[0]
     reason = f"{ib:g} is not above the lowest critical current {lowest:.3f}, so its loop stays empty"
     return [f"Refractory.ib: {reason}; raise ib or give J"]
 

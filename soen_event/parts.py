@@ -115,7 +115,7 @@ class Number:
         if reason:
             unit = f" {self.unit}" if self.unit else ""
             raise Refused(f"{float(value):.12g} is {reason}{unit}; {self.remedy or f'give {self.expected}'}")
-        return 0.0 if value == 0.0 else value  # -0.0 becomes 0.0
+        return type(value)(0.0) if value == 0.0 else value  # -0.0 becomes 0.0
 
     def _converted(self, text: str) -> float:
         from soen_event import units

@@ -1,0 +1,528 @@
+"""Pictures of networks and runs: rasters, traces, the anatomy of one dendrite, the network, the source function.
+
+Everything is drawn on matplotlib's objects, never through pyplot's hidden state: nothing needs a display, and no figure
+stays behind in memory. Functions that fill one panel take ``ax`` (or make a figure of their own) and return the Axes;
+those with several panels return the Figure. ``axes.figure`` leads from one to the other, :func:`save` writes it.
+
+Colours are those of Okabe and Ito, which colour-blind readers can tell apart, and of the maps *cividis* and *Blues*.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from soen_event.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from soen_event.device import Device
+    from soen_event.network import Network
+    from soen_event.plan import Plan
+    from soen_event.recording import Recording
+
+__all__ = ["confusion", "dendrite", "network", "overview", "raster", "save", "source_map", "traces"]
+
+BLACK, ORANGE, SKY, GREEN = "#1a1a1a", "#e69f00", "#56b4e9", "#009e73"
+YELLOW, BLUE, VERMILION, PURPLE = "#f0e442", "#0072b2", "#d55e00", "#cc79a7"
+GREY, PALE = "#8a8a8a", "#e8e8e8"
+LINES = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
+MAP = "cividis"
+
+FORMATS = (".png", ".pdf", ".svg")
+RASTER_ORDERS = ("id", "first", "count")
+TRACES = ("current", "flux", "quanta")
+LAYOUTS = ("auto", "layers", "spring", "circle")
+
+_STYLE = {
+    "font.size": 9.0,
+    "axes.titlesize": 10.0,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "xtick.labelsize": 8.0,
+    "ytick.labelsize": 8.0,
+    "legend.fontsize": 8.0,
+    "legend.frameon": False,
+    "figure.dpi": 150.0,
+    "svg.fonttype": "none",
+    "pdf.fonttype": 42,
+}
+_LONGEST_LIST = 40  # rows of a raster, or nodes of a network, that are named one by one
+_MOST_ARROWS = 1500  # edges that are drawn as arrows; more are drawn as plain lines
+_MOST_MOMENTS = 20_000
+
+
+# ---------------------------------------------------------------------------------------------- figures and files
+
+
+def _styled() -> Any:
+    import matplotlib
+
+    return matplotlib.rc_context(_STYLE)  # type: ignore[arg-type]
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained", facecolor="white")
+
+
+def _panel(ax: Axes | None, width: float = 7.0, height: float = 3.6) -> Axes:
+    return _figure(width, height).add_subplot() if ax is None else ax
+
+
+def save(figure: Any, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
+    """Write a figure to a file in one step: a reader sees the old file or the whole new one, never a part of it.
+
+    Args:
+        figure: a Figure, or an Axes of it.
+        path: ends in .png, .pdf or .svg.
+        overwrite: whether an existing file may be replaced.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: another suffix, a missing folder, an existing file, or a place that cannot be written to.
+    """
+    path = Path(path)
+    check_target(path, overwrite)
+    figure = getattr(figure, "figure", figure) or figure
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
+    try:
+        try:
+            with _styled():
+                figure.savefig(temporary, format=path.suffix[1:].lower())
+            if not overwrite and path.exists():
+                raise InputError(_taken(path))
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as trouble:
+        raise InputError(f"{path}: cannot be written ({trouble.strerror}); check the folder") from None
+    return path
+
+
+def _taken(path: Path) -> str:
+    return f"{path}: exists already; choose another name or pass overwrite=True"
+
+
+def check_target(path: str | os.PathLike[str], overwrite: bool = False) -> None:
+    """Refuse a picture's path before anything is drawn; raises :class:`~soen_event.errors.InputError`."""
+    path = Path(path)
+    if path.suffix.lower() not in FORMATS:
+        what = f"the suffix {path.suffix!r} is no picture format{nearest(path.suffix, FORMATS)}"
+        raise InputError(f"{path}: {what if path.suffix else 'there is no suffix'}; name it .png, .pdf or .svg")
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; give a file name")
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: there is no folder {path.parent}; make it first")
+    if path.exists() and not overwrite:
+        raise InputError(_taken(path))
+
+
+# ---------------------------------------------------------------------------------------------- the source function
+
+
+def source_map(what: Device | Plan, row: str | int | None = None, ax: Axes | None = None) -> Axes:
+    """Map of the source function g(phi, i): how fast a dendrite makes fluxons at every flux and current.
+
+    Below the threshold line the rate is exactly zero (white).
+
+    Args:
+        what: a Device, whose RI source function is shown, or a Plan.
+        row: of a Plan: the loop, by id or number (default: the first).
+        ax: where to draw.
+
+    Returns:
+        The Axes: flux (Phi0) against the current i = ib - s (I_c) that the SQUID carries.
+
+    Raises:
+        InputError: no such loop.
+    """
+    from soen_event.device import Device
+    from soen_event.physics import source
+
+    ib = None
+    if isinstance(what, Device):
+        sources, table, device, title = source.stack([source.ri_table(what)]), 0, what, "Source function, RI dendrite"
+    else:
+        place = _loop_row(what, row)
+        sources, table, device = what.sources, int(what.arrays.row[place]), what.device
+        ib = float(what.arrays.ib[place])
+        title = f"Source function of {what.loop_ids[place]}"
+    phi = np.linspace(-0.5, 1.0, 241)
+    curve = np.array([_threshold(sources, table, x) for x in phi])
+    low = math.floor(10.0 * min(curve.min(), 1.0)) / 10.0
+    high = max(2.2, math.ceil(10.0 * ((ib or 0.0) + 0.1)) / 10.0)
+    i = np.linspace(low, high, 161)
+    rate = np.array([[source.source(sources, table, x, y)[0] for x in phi] for y in i])
+    gigahertz = rate / (2.0 * math.pi * device.tau_0_ns)
+    with _styled():
+        ax = _panel(ax, 6.4, 4.2)
+        shown = np.ma.masked_less_equal(gigahertz, 0.0)
+        picture = ax.pcolormesh(phi, i, shown, cmap=MAP, shading="nearest", rasterized=True)
+        ax.plot(phi, curve, color=VERMILION, lw=1.8, label="threshold: no fluxons below")
+        if ib is not None:
+            ax.axhline(ib, color=BLACK, lw=1.0, ls="--", label=f"empty loop, i = ib = {ib:.4g}")
+        ax.set(xlim=(phi[0], phi[-1]), ylim=(low, high))
+        ax.set_xlabel("flux $\\varphi$ ($\\Phi_0$)")
+        ax.set_ylabel("SQUID current $i = i_b - s$ ($I_c$)")
+        ax.set_title(title)
+        ax.legend(loc="lower center", bbox_to_anchor=(1.0 / 3.0, 0.0))
+        bar = ax.figure.colorbar(picture, ax=ax, pad=0.02)
+        bar.set_label("fluxon rate (GHz)")
+        bar.outline.set_linewidth(0.5)  # type: ignore[operator]
+    return ax
+
+
+def _loop_row(plan: Plan, row: str | int | None) -> int:
+    if isinstance(row, str):
+        if row not in plan.loop_index:
+            hint = nearest(row, plan.loop_index)
+            raise InputError(f"plotting: there is no dendrite or neuron {row!r}{hint}; give one of the network's ids")
+        return plan.loop_index[row]
+    place = 0 if row is None else int(row)
+    if not 0 <= place < len(plan.loop_ids):
+        raise InputError(f"plotting: there is no loop {place}; the network has {len(plan.loop_ids)} (from 0)")
+    return place
+
+
+def _threshold(sources: Any, row: int, phi: float) -> float:
+    """Current at which the SQUID of a source table switches at flux ``phi``."""
+    from soen_event.physics import source
+
+    effective = phi + sources.scale[row, source.OFFSET]
+    value = float(source.level(sources.shape, sources.scale, sources.levels, row, effective)[0])
+    for _ in range(40 if sources.scale[row, source.SHIFT] != 0.0 else 0):  # unequal arms shift the flux by the current
+        shifted = effective + sources.scale[row, source.SHIFT] * value
+        value = 0.5 * (value + float(source.level(sources.shape, sources.scale, sources.levels, row, shifted)[0]))
+    return value
+
+
+# ---------------------------------------------------------------------------------------------- classification
+
+
+def confusion(
+    matrix: ArrayLike, labels: Sequence[Any] | None = None, ax: Axes | None = None, *, title: str | None = None
+) -> Axes:
+    """Confusion matrix: rows are what was shown, columns what was read out.
+
+    Colours are shares of each row; every cell also holds its count. The title gives the share that was right.
+
+    Args:
+        matrix: counts, shape (n, n), not negative.
+        labels: n names of the classes (default: 0, 1, ...).
+        ax: where to draw.
+        title: instead of the share that was right.
+
+    Raises:
+        InputError: the matrix is not square, or an entry is negative or not finite, or the labels do not fit.
+    """
+    counts = np.asarray(matrix, dtype=float)
+    if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or not counts.size:
+        raise InputError(f"plotting.confusion: a matrix of shape {counts.shape} is not square; give n x n counts")
+    if not np.all(np.isfinite(counts)) or counts.min() < 0.0:
+        raise InputError("plotting.confusion: an entry is negative or not finite; give counts of 0 or more")
+    n = len(counts)
+    names = [str(label) for label in (range(n) if labels is None else labels)]
+    if len(names) != n:
+        raise InputError(f"plotting.confusion: {len(names)} labels for {n} classes; give one for each")
+    rows = counts.sum(axis=1, keepdims=True)
+    share = np.divide(counts, rows, out=np.zeros_like(counts), where=rows > 0.0)
+    with _styled():
+        side = min(2.2 + 0.42 * n, 10.0)
+        ax = _panel(ax, side + 0.9, side)
+        picture = ax.imshow(share, cmap="Blues", vmin=0.0, vmax=1.0)
+        long = max(map(len, names)) > 3
+        ax.set_xticks(range(n), names, rotation=45 if long else 0, ha="right" if long else "center")
+        ax.set_yticks(range(n), names)
+        ax.set(xlabel="read out as", ylabel="shown")
+        ax.spines[:].set_visible(True)
+        ax.tick_params(length=0)
+        size = 8.0 if n <= 12 else max(4.0, 96.0 / n)
+        for j in range(n if n <= 30 else 0):
+            for k in range(n):
+                if counts[j, k]:
+                    colour = "white" if share[j, k] > 0.55 else BLACK
+                    ax.text(k, j, f"{counts[j, k]:g}", ha="center", va="center", color=colour, fontsize=size)
+        total = counts.sum()
+        right = 100.0 * np.trace(counts) / total if total else 0.0
+        ax.set_title(title if title is not None else f"{right:.1f} % right of {total:g}")
+        bar = ax.figure.colorbar(picture, ax=ax, pad=0.03, shrink=0.85)
+        bar.set_label("share of the row")
+        bar.outline.set_visible(False)  # type: ignore[operator]
+    return ax
+
+
+# ---------------------------------------------------------------------------------------------- the network
+
+
+def network(
+    net: Network, ax: Axes | None = None, *, layout: str | Mapping[str, Sequence[float]] = "auto",
+    labels: bool | None = None,
+) -> Axes:
+    """Draw the graph: synapses, dendrites and somas, with couplings, inhibition and light told apart.
+
+    Signals run from left to right unless they run in circles (a few waveguides back are allowed). The wider a line, the stronger its coupling.
+
+    Args:
+        net: a Network.
+        ax: where to draw.
+        layout: "layers", "spring", "circle", "auto" (layers where signals run one way, spring else), or a place (x, y)
+            for every id.
+        labels: whether to write the ids (default: up to 40 parts).
+
+    Raises:
+        InputError: an unknown layout, or a part without a place.
+    """
+    nodes = [*net.synapses, *net.dendrites, *net.neurons]
+    edges = _edges(net)
+    where, in_columns = _positions(net, nodes, edges, layout)
+    named = len(nodes) <= _LONGEST_LIST if labels is None else labels
+    size = float(np.clip(150.0 - 0.9 * len(nodes), 10.0, 110.0))
+    with _styled():
+        columns, rows = _columns_and_rows(where) if in_columns else (5, 20)
+        ax = _panel(ax, float(np.clip(1.1 * columns + 2.0, 5.5, 11.0)), float(np.clip(0.26 * rows + 1.6, 3.2, 9.0)))
+        radius = {name: 0.5 * math.sqrt(size * _scale(net, name)) for name in nodes}
+        drawn = _draw_edges(ax, edges, where, radius)
+        drawn += _draw_nodes(ax, net, where, size)
+        if named:
+            _write_names(ax, net, where, radius)
+        ax.set_axis_off()
+        ax.margins(0.1, 0.1 if rows <= 12 else 0.02)
+        ax.set_title(net.name or _told(net))
+        if drawn:
+            ax.legend(handles=drawn, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=min(len(drawn), 4),
+                      handletextpad=0.5, columnspacing=1.4)
+    return ax
+
+
+def _scale(net: Network, name: str) -> float:
+    """Area of a part's marker, with the ring of a refractory dendrite, in units of the drawing's marker size."""
+    neuron = net.neurons.get(name)
+    if neuron is None:
+        return 0.75
+    return 1.7 if neuron.refractory is None else 3.2
+
+
+def _told(net: Network) -> str:
+    counts = ((len(net.synapses), "synapse"), (len(net.dendrites), "dendrite"), (len(net.neurons), "neuron"))
+    told = [f"{count} {word}{'s' if count != 1 else ''}" for count, word in counts if count]
+    return ", ".join(told) or "empty network"
+
+
+class _Edge:
+    """One line of the drawing: from, to, its kind and how strong it is among its kind (0 to 1)."""
+
+    def __init__(self, source: str, target: str, kind: str, strength: float):
+        self.source, self.target, self.kind, self.strength = source, target, kind, strength
+
+
+def _edges(net: Network) -> list[_Edge]:
+    found = []
+    known = {*net.synapses, *net.dendrites, *net.neurons}
+    couplings = [c for c in net.couplings if c.source in known and c.target in known]
+    largest = max((abs(c.J) for c in couplings), default=1.0) or 1.0
+    for name, synapse in net.synapses.items():
+        if synapse.target in known:
+            kind = "excitatory" if synapse.weight >= 0.0 else "inhibitory"
+            found.append(_Edge(name, synapse.target, kind, 0.3))
+    for c in couplings:
+        found.append(_Edge(c.source, c.target, "excitatory" if c.J >= 0.0 else "inhibitory", abs(c.J) / largest))
+    found += [_Edge(w.source, w.target, "light", 0.5) for w in net.waveguides if w.source in known and w.target in known]
+    return found
+
+
+def _positions(
+    net: Network, nodes: list[str], edges: list[_Edge], layout: str | Mapping[str, Sequence[float]]
+) -> tuple[dict[str, tuple[float, float]], bool]:
+    """A place for every part, and whether they stand in columns."""
+    import networkx
+
+    if isinstance(layout, Mapping):
+        lost = [name for name in nodes if name not in layout]
+        if lost:
+            more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+            raise InputError(f"plotting.network.layout: {lost[0]!r}{more} has no place; give (x, y) for every part")
+        return {name: (float(layout[name][0]), float(layout[name][1])) for name in nodes}, False
+    if layout not in LAYOUTS:
+        hint = nearest(str(layout), LAYOUTS)
+        raise InputError(f"plotting.network.layout: {layout!r} is unknown{hint}; give one of {', '.join(LAYOUTS)}")
+    wired = networkx.DiGraph()
+    wired.add_nodes_from(nodes)
+    wired.add_edges_from((e.source, e.target) for e in edges if e.kind != "light")
+    whole = wired.copy()
+    whole.add_edges_from((e.source, e.target) for e in edges)
+    acyclic = networkx.is_directed_acyclic_graph
+    if layout == "auto":
+        layout = "layers" if acyclic(whole) or (acyclic(wired) and len(nodes) <= 60) else "spring"
+    if layout == "layers":
+        return _layered(whole if acyclic(whole) else wired, set(net.synapses)), True
+    if layout == "circle":
+        found = networkx.circular_layout(whole)
+    elif len(nodes) <= 120 and len(nodes) > 1 and networkx.is_weakly_connected(whole):
+        found = networkx.kamada_kawai_layout(whole.to_undirected())
+    else:
+        found = networkx.spring_layout(whole.to_undirected(), seed=0, iterations=100)
+    return {name: (float(x), float(y)) for name, (x, y) in found.items()}, False
+
+
+def _layered(graph: Any, synapses: set[str]) -> dict[str, tuple[float, float]]:
+    """Columns by the longest way from an input; within a column in the order that crosses fewest lines."""
+    import networkx
+
+    merged = networkx.condensation(graph)  # parts that couple in a circle share a column
+    depth: dict[int, int] = {}
+    for k in networkx.topological_sort(merged):
+        depth[k] = max((depth[j] + 1 for j in merged.predecessors(k)), default=0)
+    layer = {name: depth[merged.graph["mapping"][name]] for name in graph}
+    for name in synapses:  # a detector stands right before what it drives
+        after = [layer[target] for target in graph.successors(name)]
+        if after and not list(graph.predecessors(name)):
+            layer[name] = min(after) - 1
+    lowest = min(layer.values(), default=0)
+    columns: list[list[str]] = [[] for _ in range(max(layer.values(), default=0) - lowest + 1)]
+    for name in sorted(layer, key=_natural):
+        columns[layer[name] - lowest].append(name)
+    place = {name: (k + 0.5) / len(column) for column in columns for k, name in enumerate(column)}
+    for sweep in range(8):  # order every column by the mean place of its neighbours, from the right, then from the left
+        outward = sweep % 2 == 0
+        for column in reversed(columns) if outward else columns:
+            around = {name: list(graph.successors(name) if outward else graph.predecessors(name)) for name in column}
+            mean = {n: float(np.mean([place[m] for m in near])) if near else place[n] for n, near in around.items()}
+            column.sort(key=lambda name, mean=mean: (mean[name], _natural(name)))  # type: ignore[misc]
+            place.update((name, (k + 0.5) / len(column)) for k, name in enumerate(column))
+    where = {}
+    tallest = 40
+    x = 0.0
+    for column in columns:
+        folds = math.ceil(len(column) / tallest) if column else 1
+        for k, name in enumerate(column):
+            where[name] = (x + 0.22 * (k % folds), -place[name])
+        x += 1.0 + 0.22 * (folds - 1)
+    return where
+
+
+def _natural(name: str) -> list[Any]:
+    """Sort key that puts d2 before d10."""
+    import re
+
+    return [(0, int(word), "") if word.isdigit() else (1, 0, word) for word in re.findall(r"\d+|\D+", name)]
+
+
+def _columns_and_rows(where: Mapping[str, tuple[float, float]]) -> tuple[int, int]:
+    xs = [round(x, 3) for x, _ in where.values()]
+    return len(set(xs)) or 1, max((xs.count(x) for x in set(xs)), default=1)
+
+
+_EDGE_STYLE = {  # colour, line style, arrow, what the legend says
+    "excitatory": (BLUE, "-", "-|>,head_length=0.5,head_width=0.22", "coupling"),
+    "inhibitory": (VERMILION, "-", "-[,widthB=0.42,lengthB=0", "inhibitory coupling"),
+    "light": (ORANGE, (0, (4, 2)), "-|>,head_length=0.5,head_width=0.22", "waveguide"),
+}
+
+
+def _draw_edges(
+    ax: Axes, edges: list[_Edge], where: Mapping[str, tuple[float, float]], radius: Mapping[str, float]
+) -> list[Any]:
+    from matplotlib.collections import LineCollection
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import FancyArrowPatch
+
+    crowd = float(np.clip(1.1 - len(where) / 400.0, 0.35, 1.0))
+    pairs = {(e.source, e.target) for e in edges}
+    lines: dict[str, list[Any]] = {kind: [] for kind in _EDGE_STYLE}
+    for e in edges:
+        colour, dash, arrow, _ = _EDGE_STYLE[e.kind]
+        start, stop = where[e.source], where[e.target]
+        width = crowd * (0.6 + 1.6 * e.strength)
+        if len(edges) > _MOST_ARROWS:
+            lines[e.kind].append([start, stop])
+            continue
+        bent = 0.0
+        if e.source == e.target:
+            stop = (start[0], start[1] + 1e-6)
+            bent = 60.0
+        elif e.kind == "light" or (e.target, e.source) in pairs:
+            bent = -0.18
+        ax.add_patch(FancyArrowPatch(
+            start, stop, arrowstyle=arrow, mutation_scale=2.0 + 8.0 * crowd, lw=width, color=colour, ls=dash,
+            alpha=0.45 + 0.5 * crowd, shrinkA=radius[e.source] + crowd, shrinkB=radius[e.target] + 1.5 * crowd,
+            connectionstyle=f"arc3,rad={bent}", zorder=1.0 if e.kind == "light" else 2.0, joinstyle="miter",
+        ))  # fmt: skip
+    for kind, segments in lines.items():
+        colour, dash, _, _ = _EDGE_STYLE[kind]
+        if segments:
+            ax.add_collection(LineCollection(segments, colors=colour, linestyles=[dash], lw=0.4, alpha=0.35, zorder=1))
+    kinds = {e.kind for e in edges}
+    return [
+        Line2D([], [], color=colour, ls=dash, lw=1.4, label=label)
+        for kind, (colour, dash, _, label) in _EDGE_STYLE.items()
+        if kind in kinds
+    ]
+
+
+def _draw_nodes(ax: Axes, net: Network, where: Mapping[str, tuple[float, float]], size: float) -> list[Any]:
+    neurons = net.neurons
+    lit = [name for name, neuron in neurons.items() if neuron.transmitter is not None]
+    dark = [name for name, neuron in neurons.items() if neuron.transmitter is None]
+    held = [name for name, neuron in neurons.items() if neuron.refractory is not None]
+    flat = [name for name, dendrite in net.dendrites.items() if dendrite.kind == "rtti"]
+    round_ = [name for name, dendrite in net.dendrites.items() if dendrite.kind != "rtti"]
+    edge = float(np.clip(size / 60.0, 0.5, 1.2))
+    drawn = []
+    for names, marker, face, colour, scale, label in (
+        (list(net.synapses), ">", SKY, BLACK, 0.75, "synapse"),
+        (round_, "o", "white", BLACK, 0.75, "dendrite"),
+        (flat, "s", "white", BLACK, 0.75, "dendrite, RTTI"),
+        (dark, "o", PALE, BLACK, 1.7, "soma"),
+        (lit, "o", YELLOW, BLACK, 1.7, "soma with transmitter"),
+        (held, "o", "none", VERMILION, 3.2, "refractory dendrite"),
+    ):
+        if names:
+            x, y = np.array([where[name] for name in names]).T
+            drawn.append(ax.scatter(
+                x, y, s=scale * size, marker=marker, facecolors=face, edgecolors=colour, linewidths=edge,
+                label=label, zorder=3,
+            ))  # fmt: skip
+    return [_legend_marker(dots) for dots in drawn]
+
+
+def _legend_marker(dots: Any) -> Any:
+    from matplotlib.lines import Line2D
+
+    marker = {"synapse": ">", "dendrite, RTTI": "s"}.get(dots.get_label(), "o")
+    face = dots.get_facecolor()
+    return Line2D(
+        [], [], ls="none", marker=marker, markersize=8 if "soma" in dots.get_label() else 6, label=dots.get_label(),
+        markerfacecolor=face[0] if len(face) else "none", markeredgecolor=dots.get_edgecolor()[0], markeredgewidth=0.9,
+    )  # fmt: skip
+
+
+def _write_names(
+    ax: Axes, net: Network, where: Mapping[str, tuple[float, float]], radius: Mapping[str, float]
+) -> None:
+    from matplotlib.patheffects import withStroke
+
+    halo = [withStroke(linewidth=2.0, foreground="white")]
+    for name, place in where.items():
+        if name in net.synapses:
+            offset, how = (-radius[name] - 2.0, 0.0), {"ha": "right", "va": "center"}
+        else:
+            offset, how = (0.0, radius[name] + 2.0), {"ha": "center", "va": "bottom"}
+        ax.annotate(name, place, offset, textcoords="offset points", fontsize=7, path_effects=halo, zorder=4, **how)
