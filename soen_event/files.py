@@ -711,7 +711,8 @@ def _told_together(part: type[Part], entry: Any, path: Path_, report: _Report) -
             for fault in error.faults:
                 inner, reason = _placed(fault, part)
                 rule = parts.fields_of(part)[inner[0]].rule if inner and inner[0] in parts.fields_of(part) else None
-                if not (isinstance(rule, Rows) and rule.part):  # told entry by entry already
+                told = reason.startswith("unknown field") or (isinstance(rule, Rows) and rule.part)
+                if not told:  # in the words of a file, and entry by entry
                     report.add(path + inner, reason)
 
 

@@ -982,7 +982,7 @@ class _Ends:
 
 def _drive_order(drive: Drive) -> tuple[Any, ...]:
     pulses = tuple((p.t0, p.phi_peak, p.tau_rise, p.tau_fall) for p in drive.pulses or ())
-    return drive.target, drive.points or (), pulses
+    return drive.target, drive.points or (), pulses, drive.arm
 
 
 def _drive_range(drive: Drive) -> tuple[float, float]:
@@ -998,7 +998,7 @@ def _changed(part: Any, changes: Mapping[str, Any], label: str = "") -> Any:
     """The part with fields changed; of two fields that say the same, the one that is not given is dropped."""
     known = parts.fields_of(type(part))
     unknown = [
-        f"{type(part).__name__}.{name}: unknown key{nearest(str(name), known)}; correct it{label}"
+        f"{type(part).__name__}.{name}: unknown field{nearest(str(name), known)}; correct it{label}"
         for name in changes
         if name not in known
     ]

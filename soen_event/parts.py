@@ -317,7 +317,7 @@ def made(part: type[Any], given: Mapping[str, Any]) -> Any:
     known = fields_of(part)
     name = part.__name__
     faults = [
-        f"{name}.{key}: unknown key{nearest(str(key), known)}; remove it or correct it"
+        f"{name}.{key}: unknown field{nearest(str(key), known)}; remove it or correct it"
         for key in given
         if key not in known
     ]
@@ -503,11 +503,6 @@ _Resistance = Number(
     remedy='write a quantity with its unit, such as "80 mOhm"',
 )
 _Offset = Number("constant flux", "flux", "Phi0")
-_Feedthrough = Number(
-    "share of the flux that appears in the loop's current directly, pi phi/beta_eff, signed by the winding; None: off",
-    at_least=-1.0,
-    at_most=1.0,
-)
 _Source = Choice(
     "source function: from the junction equations or from the closed fit; None: the device's choice", ("table", "fit")
 )
@@ -541,6 +536,10 @@ _PhiPeak = Number(
 _Rise = Number("rise time of the pulse, below tau_fall", "time", "ns", at_least=SHORTEST, below=LATEST)
 _Fall = Number("fall time of the pulse", "time", "ns", at_least=SHORTEST, below=LATEST)
 _Hotspot = Number("how long the hotspot of a photon lasts", "time", "ns", above=0.0, below=LATEST)
+_Overlap = Choice(
+    "a new pulse on top of an old one: saturates as the circuit does, or restarts as if it were alone",
+    ("saturate", "restart"),
+)
 
 
 # ---------------------------------------------------------------------------------------------- the parts
@@ -576,6 +575,7 @@ class Synapse(Part):
             "efficiency after a detection: full at once, or following the recovering bias current", ("full", "bias")
         ),
     ] = "full"
+    overlap: Annotated[Literal["saturate", "restart"], _Overlap] = "saturate"
 
     def _together(self, bad: Collection[str]) -> list[str]:
         return _pulse_order(self, bad)
@@ -597,7 +597,6 @@ class Dendrite(Part):
     tau: Annotated[float, _Tau] = None  # type: ignore[assignment]  # filled: 250, or from resistance
     resistance: Annotated[float | None, _Resistance] = None
     phi_offset: Annotated[float, _Offset] = 0.0
-    feedthrough: Annotated[float | None, _Feedthrough] = None
     source: Annotated[Literal["table", "fit"] | None, _Source] = None
 
     def _together(self, bad: Collection[str]) -> list[str]:
@@ -631,7 +630,6 @@ class Soma(Part):
     tau: Annotated[float, _Tau] = None  # type: ignore[assignment]  # filled: 50, or from resistance
     resistance: Annotated[float | None, _Resistance] = None
     phi_offset: Annotated[float, _Offset] = 0.0
-    feedthrough: Annotated[float | None, _Feedthrough] = None
     source: Annotated[Literal["table", "fit"] | None, _Source] = None
     threshold: Annotated[float, Number("current at which the soma spikes", "current", "I_c", above=0.0)] = 0.5
     after_spike: Annotated[
@@ -663,7 +661,6 @@ class Refractory(Part):
     tau: Annotated[float, _Tau] = None  # type: ignore[assignment]  # filled: 50, or from resistance
     resistance: Annotated[float | None, _Resistance] = None
     phi_offset: Annotated[float, _Offset] = 0.0
-    feedthrough: Annotated[float | None, _Feedthrough] = None
     source: Annotated[Literal["table", "fit"] | None, _Source] = None
     J: Annotated[
         float | Literal["auto"],
@@ -679,6 +676,7 @@ class Refractory(Part):
     phi_peak: Annotated[float, _PhiPeak] = 0.5
     tau_rise: Annotated[float, _Rise] = 0.02
     tau_fall: Annotated[float, _Fall] = 50.0
+    overlap: Annotated[Literal["saturate", "restart"], _Overlap] = "saturate"
 
     def _together(self, bad: Collection[str]) -> list[str]:
         return _electrical(self, bad, 100.0, 50.0) + _pulse_order(self, bad)
@@ -813,7 +811,8 @@ class Pulse(Part):
 class Drive(Part):
     """External flux on a dendrite or soma: piecewise linear ``points``, or ``pulses`` that add. Give one of the two.
 
-    The flux is held before the first and after the last point; two points at the same time are a jump.
+    The flux is held before the first and after the last point; two points at the same time are a jump. A drive threads
+    one arm of the SQUID (circuit.md 2: its flux also feeds the loop with pi phi/beta_eff) unless ``arm`` is "both".
     """
 
     _stands_alone: ClassVar[bool] = True
@@ -828,6 +827,13 @@ class Drive(Part):
         ),
     ] = None
     pulses: Annotated[tuple[Pulse, ...] | None, Rows("pulses that add", part=Pulse)] = None
+    arm: Annotated[
+        Literal["first", "both"],
+        Choice(
+            "arms of the SQUID that the flux threads: the first alone, which also feeds the loop, or both",
+            ("first", "both"),
+        ),
+    ] = "first"
 
     def _together(self, bad: Collection[str]) -> list[str]:
         if "points" in bad or "pulses" in bad:

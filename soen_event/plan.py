@@ -389,7 +389,7 @@ def _kicks(drives: list[Any], place: dict[str, int], modes: _Modes) -> list[tupl
     kicks: list[tuple] = []
     for drive in drives:
         row = place[drive.target]
-        arm = 1 if getattr(drive, "arm", "first") == "first" else 0
+        arm = 1 if drive.arm == "first" else 0
         for pulse in drive.pulses or ():
             amplitude = pulse.phi_peak * pulse_norm(pulse.tau_rise, pulse.tau_fall)
             handles = modes.add(row, pulse.tau_fall, arm), modes.add(row, pulse.tau_rise, arm)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import os
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +63,7 @@ _STYLE = {
 _LONGEST_LIST = 40  # rows of a raster, or nodes of a network, that are named one by one
 _MOST_ARROWS = 1500  # edges that are drawn as arrows; more are drawn as plain lines
 _MOST_MOMENTS = 20_000
+_MOST_TICKS = 100_000  # events in one panel; more are drawn as a density
 
 
 # ---------------------------------------------------------------------------------------------- figures and files
@@ -133,6 +134,297 @@ def check_target(path: str | os.PathLike[str], overwrite: bool = False) -> None:
         raise InputError(f"{path}: there is no folder {path.parent}; make it first")
     if path.exists() and not overwrite:
         raise InputError(_taken(path))
+
+
+# ---------------------------------------------------------------------------------------------- events of a run
+
+
+def raster(
+    rec: Recording, neurons: Iterable[str] | None = None, order: str | None = None, ax: Axes | None = None
+) -> Axes:
+    """Spikes of the neurons: one row each, one tick a spike.
+
+    Args:
+        rec: a Recording.
+        neurons: ids of the rows from the top (default: all).
+        order: "id", "first" (who spikes first is on top) or "count" (who spikes most is on top); default: as given in
+            ``neurons``, else by id.
+        ax: where to draw.
+
+    Raises:
+        InputError: an unknown neuron or order.
+    """
+    if order is not None and order not in RASTER_ORDERS:
+        hint = nearest(str(order), RASTER_ORDERS)
+        raise InputError(f"plotting.raster.order: {order!r} is unknown{hint}; give one of {', '.join(RASTER_ORDERS)}")
+    names = _listed(rec.spikes if neurons is None else neurons)
+    trains = {name: rec.spikes[name] for name in names}
+    if order == "id" or (order is None and neurons is None):
+        names.sort(key=_natural)
+    elif order == "first":
+        names.sort(key=lambda name: float(trains[name][0]) if trains[name].size else math.inf)
+    elif order == "count":
+        names.sort(key=lambda name: -trains[name].size)
+    total = sum(train.size for train in trains.values())
+    with _styled():
+        ax = _panel(ax, 7.0, _height(len(names)))
+        _rows(ax, [(name, [(trains[name], BLACK)]) for name in names], (0.0, rec.end), "neuron")
+        ax.set_xlabel("time (ns)")
+        ax.set_title(f"{_counted(total, 'spike')} of {_counted(len(names), 'neuron')}")
+    return ax
+
+
+def overview(rec: Recording, window: tuple[float, float] | None = None) -> Figure:
+    """All events of a run that were recorded, in the order of cause and effect: photons, fluxons, spikes.
+
+    Args:
+        rec: a Recording.
+        window: first and last time shown (ns; default: the whole run).
+
+    Returns:
+        The Figure, one panel a kind that was recorded, with a common time axis.
+
+    Raises:
+        InputError: the window is no part of the run.
+    """
+    start, stop = _window(rec, window)
+    panels: list[tuple[str, str, list[tuple[str, list[tuple[NDArray[np.float64], str]]]]]] = []
+    arrived = sorted(rec.photons, key=_natural)
+    if arrived:
+        found, lost = rec.detections, rec.lost
+        rows = [(name, [(found[name], SKY), (lost[name], VERMILION)]) for name in arrived]
+        missed = sum(lost[name].size for name in arrived)
+        told = _counted(sum(found[name].size for name in arrived), "detected photon")
+        panels.append((told + (f", {missed} lost (red)" if missed else ""), "synapse", rows))
+    loops = sorted(rec.fluxons, key=_natural)
+    if loops:
+        rows = [(name, [(rec.fluxons[name], BLUE)]) for name in loops]
+        panels.append((_counted(sum(rec.fluxons[name].size for name in loops), "fluxon"), "loop", rows))
+    neurons = sorted(rec.spikes, key=_natural)
+    if neurons or not panels:
+        rows = [(name, [(rec.spikes[name], BLACK)]) for name in neurons]
+        panels.append((_counted(sum(rec.spikes[name].size for name in neurons), "spike"), "neuron", rows))
+    heights = [float(np.clip(0.2 * len(rows) + 0.5, 0.8, 3.6)) for _, _, rows in panels]
+    with _styled():
+        figure = _figure(7.0, sum(heights) + 0.35 * len(panels) + 0.4)
+        axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+        for ax, (title, word, rows) in zip(axes, panels, strict=True):
+            _rows(ax, rows, (start, stop), word)
+            ax.set_title(title)
+        axes[-1].set_xlabel("time (ns)")
+    return figure
+
+
+def _counted(count: int, word: str) -> str:
+    return f"{count:,d} {word}{'' if count == 1 else 's'}".replace(",", " ")
+
+
+def _listed(names: Iterable[str]) -> list[str]:
+    return [names] if isinstance(names, str) else list(names)
+
+
+def _height(rows: int) -> float:
+    return float(np.clip(0.2 * rows + 1.2, 2.0, 8.0))
+
+
+def _rows(
+    ax: Axes, rows: list[tuple[str, list[tuple[NDArray[np.float64], str]]]], window: tuple[float, float], word: str
+) -> None:
+    """Rows of ticks from the top; so many that they would blacken the panel are shown as a density instead."""
+    total = sum(train.size for _, trains in rows for train, _ in trains)
+    if total > _MOST_TICKS:
+        _density(ax, [np.concatenate([train for train, _ in trains]) for _, trains in rows], window)
+    else:
+        for k, (_, trains) in enumerate(rows):
+            for train, colour in trains:
+                thin = 1.0 if train.size < 2000 else 0.5
+                ax.vlines(train, k - 0.38, k + 0.38, color=colour, lw=thin, rasterized=total > _MOST_TICKS // 10)
+    names = [name for name, _ in rows]
+    if len(names) <= _LONGEST_LIST:
+        ax.set_yticks(range(len(names)), names)
+        ax.tick_params(axis="y", length=0)
+        if len(names) > 25:
+            ax.tick_params(axis="y", labelsize=6)
+        ax.set_ylabel(word)
+    else:
+        ax.set_ylabel(f"{word} (row of {len(names)})")
+    ax.set_ylim(len(names) - 0.5 if names else 0.5, -0.5)
+    ax.set_xlim(*window)
+    ax.grid(axis="x", color=PALE, lw=0.6)
+    ax.set_axisbelow(True)
+
+
+def _density(ax: Axes, trains: list[NDArray[np.float64]], window: tuple[float, float]) -> None:
+    bins = np.linspace(*window, 501)
+    counts = np.array([np.histogram(train, bins)[0] for train in trains]) / (bins[1] - bins[0])
+    extent = (*window, len(trains) - 0.5, -0.5)
+    picture = ax.imshow(counts, extent=extent, aspect="auto", cmap=MAP, interpolation="nearest")
+    bar = ax.figure.colorbar(picture, ax=ax, pad=0.01)
+    bar.set_label("events/ns")
+    bar.outline.set_visible(False)  # type: ignore[operator]
+
+
+def _window(rec: Recording, window: tuple[float, float] | None) -> tuple[float, float]:
+    if window is None:
+        return 0.0, rec.end
+    start, stop = float(window[0]), float(window[1])
+    if not 0.0 <= start < stop <= rec.end * (1.0 + 1e-12):
+        raise InputError(
+            f"plotting.window: {start:g} to {stop:g} ns is no part of the recording; it runs from 0 to {rec.end:g} ns"
+        )
+    return start, stop
+
+
+# ---------------------------------------------------------------------------------------------- currents and fluxes
+
+_TRACE_LABELS = {
+    "current": "loop current $s$ ($I_c$)",
+    "flux": "flux $\\varphi$ ($\\Phi_0$)",
+    "quanta": "whole quanta in $s$ ($I_c$)",
+}
+
+
+def traces(
+    rec: Recording, ids: str | Iterable[str], what: str = "current", times: ArrayLike | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Currents or fluxes of loops against time. The loops must have been recorded with "currents".
+
+    Args:
+        rec: a Recording.
+        ids: dendrites, neurons (their somas) or ``<neuron>.refractory``.
+        what: "current" (dashed: the threshold of a soma), "flux", or "quanta" (the part of the current that is whole
+            flux quanta).
+        times: ns, ascending (default: the whole run, with every jump resolved).
+        ax: where to draw.
+
+    Raises:
+        InputError: an unknown or unrecorded id, an unknown ``what``, or times outside the run.
+    """
+    if what not in TRACES:
+        hint = nearest(str(what), TRACES)
+        raise InputError(f"plotting.traces.what: {what!r} is unknown{hint}; give one of {', '.join(TRACES)}")
+    names = _listed(ids)
+    if not names:
+        raise InputError("plotting.traces.ids: there is none; give at least one dendrite or neuron")
+    read = getattr(rec, what)
+    curves = []
+    for name in names:
+        t = _moments(rec, name, (0.0, rec.end)) if times is None else np.asarray(times, dtype=float)
+        curves.append((name, t, read(name, t)))
+    with _styled():
+        ax = _panel(ax, 7.0, 3.4)
+        for k, (name, t, values) in enumerate(curves):
+            colour, dash = LINES[k % len(LINES)], ("-", (0, (5, 1.5)), (0, (1, 1)))[k // len(LINES) % 3]
+            ax.plot(t, values, color=colour, ls=dash, lw=1.2, label=name)
+            threshold = _soma_threshold(rec, name) if what == "current" else None
+            if threshold is not None and len(curves) <= 6:
+                ax.axhline(threshold, color=colour, lw=0.8, ls="--", alpha=0.8)
+        ax.set_xlim(curves[0][1].min(), curves[0][1].max())
+        ax.set_xlabel("time (ns)")
+        ax.set_ylabel(_TRACE_LABELS[what])
+        ax.grid(color=PALE, lw=0.6)
+        ax.set_axisbelow(True)
+        if len(curves) > 1:
+            beside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
+            ax.legend(**(beside if len(curves) > 6 else {"loc": "best"}), ncols=1 + (len(curves) - 1) // 16)
+        else:
+            ax.set_title(names[0])
+    return ax
+
+
+def dendrite(rec: Recording, id: str, window: tuple[float, float] | None = None, figure: Any = None) -> Figure:
+    """What happens in one dendrite or soma: its flux, its fluxons one by one, and the current that they add up to.
+
+    Dashed: the flux above which an empty loop makes fluxons, and the current at which it would stop making them at the
+    flux of that moment. The loop must have been recorded with "fluxons" and "currents".
+
+    Args:
+        rec: a Recording.
+        id: a dendrite, a neuron (its soma) or ``<neuron>.refractory``.
+        window: first and last time shown (ns; default: the whole run).
+        figure: a Figure or SubFigure to draw in.
+
+    Returns:
+        The Figure: panels for flux, fluxons, fluxon rate and current with a common time axis.
+
+    Raises:
+        InputError: an unknown or unrecorded id, or a window outside the run.
+    """
+    start, stop = _window(rec, window)
+    t = _moments(rec, id, (start, stop))
+    flux, current = rec.flux(id, t), rec.current(id, t)
+    fluxons = rec.fluxons[id]
+    inside = fluxons[(fluxons >= start) & (fluxons <= stop)]
+    plan = rec.plan
+    place = plan.loop_index[id]
+    row, ib = int(plan.arrays.row[place]), float(plan.arrays.ib[place])
+    limit = np.array([ib - _threshold(plan.sources, row, phi) for phi in flux[:: max(1, len(t) // 3000)]])
+    with _styled():
+        if figure is None:
+            figure = _figure(7.0, 5.6)
+        axes = figure.subplots(4, 1, sharex=True, height_ratios=[1.0, 0.22, 0.7, 1.25])
+        top, ticks, rate, bottom = axes
+        top.plot(t, flux, color=GREEN, lw=1.3)
+        for level in _threshold_fluxes(plan, place, flux):
+            top.axhline(level, color=GREY, lw=0.9, ls="--")
+        top.set_ylabel("flux $\\varphi$ ($\\Phi_0$)")
+        top.set_title(f"{id}: {_counted(len(inside), 'fluxon')}")
+        ticks.vlines(inside, 0.0, 1.0, color=BLACK, lw=0.5 if len(inside) > 200 else 0.8)
+        ticks.set(ylim=(0.0, 1.0), yticks=[])
+        ticks.set_ylabel("fluxons", rotation=0, ha="right", va="center")
+        ticks.spines[:].set_visible(False)
+        ticks.tick_params(axis="x", length=0)
+        if len(inside) > 1:
+            rate.stairs(1.0 / np.diff(inside), inside, color=BLUE, lw=1.0, baseline=None)
+        rate.set_ylim(bottom=0.0)
+        rate.set_ylabel("rate (GHz)")
+        bottom.plot(t, current, color=VERMILION, lw=1.3, label="current")
+        shown = np.where(limit > 0.0, limit, np.nan)
+        bottom.plot(t[:: max(1, len(t) // 3000)], shown, color=GREY, lw=0.9, ls="--", label="largest at this flux")
+        threshold = _soma_threshold(rec, id)
+        if threshold is not None:
+            bottom.axhline(threshold, color=BLACK, lw=0.9, ls=":", label="spike threshold")
+        bottom.set_ylim(bottom=min(0.0, float(current.min())))
+        bottom.set_ylabel("current $s$ ($I_c$)")
+        bottom.set_xlabel("time (ns)")
+        bottom.set_xlim(start, stop)
+        bottom.legend(loc="upper right")
+        for ax in (top, rate, bottom):
+            ax.grid(color=PALE, lw=0.6)
+            ax.set_axisbelow(True)
+        figure.align_ylabels([top, rate, bottom])
+    return figure
+
+
+def _moments(rec: Recording, name: str, window: tuple[float, float]) -> NDArray[np.float64]:
+    """Times that show a loop's curve as it is: evenly spaced, and both sides of every jump."""
+    start, stop = window
+    index = rec.plan.loop_index
+    t = [np.linspace(start, stop, 2001)]
+    if name in index:
+        trace = rec.table("trace")
+        touched = trace["time_fs"][trace["loop"] == index[name]]
+        touched = touched[:: max(1, 2 * len(touched) // _MOST_MOMENTS)]
+        t += [touched * 1e-6, (touched - 1) * 1e-6]
+    whole = np.unique(np.concatenate(t))
+    return whole[(whole >= start) & (whole <= stop)]
+
+
+def _soma_threshold(rec: Recording, name: str) -> float | None:
+    neuron = rec.network.neurons.get(name.removesuffix(".soma"))
+    return None if neuron is None else float(neuron.soma.threshold)
+
+
+def _threshold_fluxes(plan: Plan, place: int, flux: NDArray[np.float64]) -> list[float]:
+    """The fluxes next to those that occurred at which an empty loop begins to make fluxons."""
+    row, ib = int(plan.arrays.row[place]), float(plan.arrays.ib[place])
+    grid = np.linspace(min(-0.05, float(flux.min())), max(0.5, float(flux.max())), 501)
+    above = np.array([ib - _threshold(plan.sources, row, phi) for phi in grid])
+    found = []
+    for k in np.flatnonzero(np.diff(np.sign(above))):
+        found.append(float(grid[k] - above[k] * (grid[k + 1] - grid[k]) / (above[k + 1] - above[k])))
+    return [phi for phi in found if phi <= max(0.55, float(flux.max())) and phi >= min(0.0, float(flux.min()))]
 
 
 # ---------------------------------------------------------------------------------------------- the source function

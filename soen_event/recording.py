@@ -1,546 +1,1307 @@
-"""What a run leaves behind: events, currents at any time, energy, provenance; in memory or in an HDF5 file that survives a kill.
+"""Recordings: what a run left behind, in memory or in one HDF5 file that survives a kill.
 
-Tables (int64 columns unless said; times in femtoseconds, parts as rows of the Plan):
+*Tables* hold the events in the order in which they happened (:data:`TABLES`): times in int64 fs, rows of loops,
+detectors and neurons in the order of the Plan. A *trace* row is the state of a loop after a change; from it current
+and flux follow in closed form until the loop's next row. Sinks take tables while a run goes: :class:`MemorySink`
+keeps them, :class:`FileSink` streams them to a file.
 
-=============  ================================================================================================
-``spikes``      ``time_fs``, ``neuron``
-``fluxons``     ``time_fs``, ``loop``
-``photons``     ``time_fs``, ``detector``, ``fate`` (0 detected, 1 in the hotspot, 2 in the dead time, 3 missed)
-``trace``       ``time_fs``, ``loop``, ``mode``, ``values`` (float64, one row of :mod:`soen_event.physics.readout`)
-``amplitudes``  ``value`` (float64): the mode amplitudes of every trace row, one row after another
-=============  ================================================================================================
+The file, ``soen-recording`` version 1 (HDF5, latest format, single-writer mode, 4 KiB pages):
+
+* ``/header``: JSON, bytes. Network, drives, seed, engine, what was recorded, versions; ids of loops, detectors and
+  neurons in row order.
+* ``/tables/<table>/<column>``: chunked, checksummed. While a run goes only whole chunks are written and no chunk is
+  written twice, so a kill in the middle of a write can not hurt a row that was there before.
+* ``/commit/0``, ``/commit/1``: two slots, used in turn. A slot says how many rows of each table count, carries the
+  rows that do not fill a chunk yet and the progress of the run, and has a checksum over all of it. A kill while one
+  slot is written leaves the other.
+
+What :meth:`FileSink.commit` has returned for is *acknowledged*: it is there whatever happens to the process afterwards.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import math
 import os
-import platform
-from collections.abc import Iterator, Mapping, Sequence
+import struct
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
+from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
 import numpy as np
 
-from soen_event.engine.state import COUNTS, DETECTED
+from soen_event.engine.compiled import (
+    T_ARM,
+    T_ARM_SLOPE,
+    T_BASE,
+    T_CURVE,
+    T_EXT,
+    T_EXT_SLOPE,
+    T_KAPPA,
+    T_LEAK,
+    T_PSI,
+    T_Q,
+    T_RATE,
+    T_THETA,
+    TRACE_COLUMNS,
+)
+from soen_event.engine.state import DETECTED, IN_DEAD_TIME, IN_HOTSPOT, MISSED
 from soen_event.errors import InputError, nearest
-from soen_event.physics.readout import TRACE_COLUMNS
+from soen_event.physics.elementary import exp
+from soen_event.physics.loop import HELD, PANEL, PI, RUN, TWO_PI, leak_after, leaked, rest_phase
 
 if TYPE_CHECKING:
+    from types import FunctionType, TracebackType
+
+    import neo
+    import pandas
+    import xarray
+    from numpy.typing import ArrayLike, NDArray
+
     from soen_event.network import Network
     from soen_event.plan import Plan
 
 FORMAT, VERSION = "soen-recording", 1
-TABLES: dict[str, dict[str, tuple[str, tuple[int, ...]]]] = {
-    "spikes": {"time_fs": ("i8", ()), "neuron": ("i8", ())},
-    "fluxons": {"time_fs": ("i8", ()), "loop": ("i8", ())},
-    "photons": {"time_fs": ("i8", ()), "detector": ("i8", ()), "fate": ("i8", ())},
-    "trace": {"time_fs": ("i8", ()), "loop": ("i8", ()), "mode": ("i8", ()), "values": ("f8", (TRACE_COLUMNS,))},
-    "amplitudes": {"value": ("f8", ())},
+FATES = {DETECTED: "detected", IN_HOTSPOT: "in hotspot", IN_DEAD_TIME: "in dead time", MISSED: "missed"}
+"""What became of a photon, by the number in the column ``fate``."""
+
+_INT, _FLOAT = np.dtype("<i8"), np.dtype("<f8")
+TABLES: dict[str, dict[str, tuple[np.dtype, tuple[int, ...]]]] = {
+    "spikes": {"time_fs": (_INT, ()), "neuron": (_INT, ())},
+    "fluxons": {"time_fs": (_INT, ()), "loop": (_INT, ())},
+    "photons": {"time_fs": (_INT, ()), "detector": (_INT, ()), "fate": (_INT, ())},
+    "trace": {"time_fs": (_INT, ()), "loop": (_INT, ()), "mode": (_INT, ()), "values": (_FLOAT, (TRACE_COLUMNS,))},
+    "amplitudes": {"value": (_FLOAT, ())},
 }
-LOOP_PROGRESS = ("fluxons", "slip_loss", "leak_loss", "purge_loss", "q_end")
-# A commit slot: sequence number, now_fs, closed, rows of every table, counts, checksum.
-_SLOT = 3 + len(TABLES) + len(COUNTS) + 1
-_CHUNK = 4096
+"""Columns of every table: data type and shape of one row. ``amplitudes`` holds, for each trace row in turn, its
+loop's modes in Phi0."""
+
+_OWNER = {"spikes": "neuron", "fluxons": "loop", "photons": "detector", "trace": "loop"}
+_COLUMNS = ("fluxons", "slip_loss", "leak_loss", "purge_loss", "q_end")  # of the progress, one number a loop
+_PYTHON_POINTS = 5000  # so many points of currents are computed without compiling
+_BOTTLENECK = 2.5  # 1/kappa of the saddle-node x' = f u + kappa x^2, tabulated as 0.35 to 0.45 (circuit.md 5)
+
+Tables = dict[str, dict[str, "NDArray[Any]"]]
+_T = TypeVar("_T")
 
 
-def versions() -> dict[str, str]:
-    """Versions of what a run's numbers depend on."""
-    from importlib.metadata import version
+class UnknownId(InputError, KeyError):
+    """There is no part of this id in the recording; a KeyError, so that recordings behave as mappings."""
 
-    import soen_event
-
-    return {"soen_event": soen_event.__version__, "numpy": np.__version__, "numba": version("numba"), "h5py": version("h5py"),
-            "python": platform.python_version(), "machine": platform.machine()}
+    __str__ = Exception.__str__
 
 
-def _empty(table: str) -> dict[str, np.ndarray]:
-    return {name: np.zeros((0, *shape), dtype=kind) for name, (kind, shape) in TABLES[table].items()}
+# ---------------------------------------------------------------------------------------------- sinks
+
+
+class Sink(Protocol):
+    """Where a run puts its events."""
+
+    def append(self, table: str, columns: Mapping[str, NDArray[Any]]) -> None:
+        """Take rows of one table; columns of equal length, as in :data:`TABLES`."""
+
+    def commit(self, progress: Mapping[str, Any]) -> None:
+        """Acknowledge all rows so far, with how far the run is: ``now_fs``, ``counts``, energies by loop."""
+
+    def close(self, final: Mapping[str, Any] | None = None) -> None:
+        """Acknowledge the last rows and end."""
+
+
+def _checked_rows(table: str, columns: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    """The columns of some rows of ``table``, with the right types; raises ValueError for columns that do not fit the
+    table."""
+    schema = TABLES.get(table)
+    if schema is None:
+        raise ValueError(f"a recording has no table {table!r}{nearest(table, TABLES)}")
+    if set(columns) != set(schema):
+        raise ValueError(f"table {table!r} has the columns {', '.join(schema)}; got {', '.join(columns)}")
+    out = {name: np.ascontiguousarray(columns[name], dtype=kind) for name, (kind, _) in schema.items()}
+    rows = {len(column) for column in out.values()}
+    if len(rows) != 1 or any(out[name].shape[1:] != shape for name, (_, shape) in schema.items()):
+        raise ValueError(
+            f"table {table!r}: its columns have the shapes {', '.join(str(c.shape) for c in out.values())}"
+        )
+    return out
+
+
+class _Rows:
+    """Rows of one table that wait to be put together."""
+
+    def __init__(self, table: str):
+        self._parts: dict[str, list[NDArray[Any]]] = {
+            name: [np.zeros((0, *shape), kind)] for name, (kind, shape) in TABLES[table].items()
+        }
+        self.count = 0
+
+    def add(self, columns: Mapping[str, NDArray[Any]]) -> None:
+        for name, parts in self._parts.items():
+            parts.append(columns[name])
+        self.count += len(next(iter(columns.values())))
+
+    def joined(self) -> dict[str, NDArray[Any]]:
+        for name, parts in self._parts.items():
+            if len(parts) > 1:
+                self._parts[name] = [np.concatenate(parts)]
+        return {name: parts[0] for name, parts in self._parts.items()}
+
+    def take(self, rows: int) -> dict[str, NDArray[Any]]:
+        """Remove the first ``rows`` rows and return them."""
+        whole = self.joined()
+        self._parts = {name: [column[rows:].copy()] for name, column in whole.items()}
+        self.count -= rows
+        return {name: column[:rows] for name, column in whole.items()}
 
 
 class MemorySink:
-    """Keeps the tables of a run in memory."""
+    """Keeps the tables in memory."""
 
     def __init__(self) -> None:
-        self._parts: dict[str, list[dict[str, np.ndarray]]] = {name: [] for name in TABLES}
+        self._rows = {table: _Rows(table) for table in TABLES}
 
-    def append(self, table: str, columns: dict[str, np.ndarray]) -> None:
-        """Add rows to a table."""
-        self._parts[table].append(columns)
+    def append(self, table: str, columns: Mapping[str, NDArray[Any]]) -> None:
+        """Keep rows of one table."""
+        checked = _checked_rows(table, columns)
+        self._rows[table].add(checked)
 
-    def commit(self, progress: dict[str, Any]) -> None:
-        """Nothing to do: memory does not outlive the process."""
+    def commit(self, progress: Mapping[str, Any]) -> None:
+        """Nothing: memory needs no acknowledgement."""
 
-    def close(self, progress: dict[str, Any]) -> None:
-        """Nothing to do."""
+    def close(self, final: Mapping[str, Any] | None = None) -> None:
+        """Nothing: there is no file."""
 
-    def tables(self) -> dict[str, dict[str, np.ndarray]]:
-        """The tables so far."""
-        out = {}
-        for table, parts in self._parts.items():
-            joined = {name: np.concatenate([p[name] for p in parts]) for name in TABLES[table]} if parts else _empty(table)
-            self._parts[table] = [joined] if parts else []
-            out[table] = joined
-        return out
+    def tables(self) -> Tables:
+        """All rows so far: columns by table and name."""
+        return {table: rows.joined() for table, rows in self._rows.items()}
 
 
 class FileSink:
-    """Streams the tables of a run to an HDF5 file (single-writer mode, Fletcher checksums).
+    """Streams the tables to one HDF5 file that can be read at any time, also after the process was killed.
 
-    What :meth:`commit` has returned for is safe from a kill of the process: data are flushed first, then one of two alternating commit
-    slots with the row counts and a checksum. The file is made under another name and moved into place when it is complete, so an
-    existing file (only replaced with ``overwrite``) is never half overwritten.
+    Arguments:
+        path: the file. It comes into being under another name beside it and takes its own once its header is
+            complete, so a file that is overwritten stays until then.
+        header: what :attr:`Recording.provenance` tells; plain data with ``loop_ids``, ``detector_ids`` and
+        ``neuron_ids``. overwrite: replace an existing file. compression: None, "gzip" or "lzf", of the tables'
+        chunks. durable: wait at every commit until the disk has the data, so that it survives a power cut too, not
+        only a kill. chunk: rows in a chunk. atomic: let the file take its name only when it is closed.
+
+    Raises :class:`~soen_event.errors.InputError` if the file exists and must not be replaced, or can not be made.
     """
 
-    def __init__(self, path: str | os.PathLike[str], header: dict[str, Any], overwrite: bool = False):
-        import h5py
-
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        header: Mapping[str, Any],
+        *,
+        overwrite: bool = False,
+        compression: str | None = None,
+        durable: bool = False,
+        chunk: int = 4096,
+        atomic: bool = False,
+    ):
         self.path = Path(path)
-        _refuse_existing(self.path, overwrite)
-        header = {"format": FORMAT, "version": VERSION, "versions": versions(), **header}
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
+        if compression not in (None, "gzip", "lzf"):
+            raise InputError(f"FileSink.compression: {compression!r} is unknown; choose None, 'gzip' or 'lzf'")
+        if self.path.is_dir():
+            raise InputError(f"{self.path}: is a directory; give the name of a file in it")
+        if self.path.exists() and not overwrite:
+            raise InputError(_exists(self.path))
+        self._overwrite, self._durable, self._chunk, self._atomic = overwrite, durable, chunk, atomic
+        self._waiting = {table: _Rows(table) for table in TABLES}
+        self._written = dict.fromkeys(TABLES, 0)  # rows in whole chunks
+        self._sequence = 0
+        self._temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}.tmp")
         self._file: Any = None
         try:
-            file = h5py.File(temporary, "w", libver="latest")
-            self._file = file
-            file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
-            text = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
-            file.create_dataset("header", data=text, fletcher32=True, chunks=True)
-            self._columns: dict[str, dict[str, Any]] = {}
-            for table, columns in TABLES.items():
-                self._columns[table] = {
-                    name: file.create_dataset(f"{table}/{name}", shape=(0, *shape), maxshape=(None, *shape), dtype=kind,
-                                              chunks=(_CHUNK, *shape), fletcher32=True)
-                    for name, (kind, shape) in columns.items()}
-            self._slots = file.create_dataset("commits", data=np.zeros((2, _SLOT), dtype=np.int64))
-            self._loops = file.create_dataset("loops", data=np.zeros((2, len(header["loop_ids"]), len(LOOP_PROGRESS))))
-            file.flush()
-            self._waiting: dict[str, list[dict[str, np.ndarray]]] = {name: [] for name in TABLES}
-            self._rows = dict.fromkeys(TABLES, 0)
-            self._sequence = 0
-            file.swmr_mode = True
-            os.replace(temporary, self.path)
-        except OSError as trouble:
-            if self._file is not None:
+            self._create(_completed(header), compression)
+            if not atomic:
+                self._publish()
+        except BaseException as trouble:
+            self._discard()
+            if isinstance(trouble, OSError):
+                raise InputError(
+                    f"{self.path}: can not be written ({_short(trouble)}); check the folder and its permissions"
+                ) from trouble
+            raise
+
+    def _create(self, header: dict[str, Any], compression: str | None) -> None:
+        import h5py
+
+        # Small metadata never straddles a page, and a page is written as a whole or not at all.
+        file = h5py.File(self._temporary, "w", libver="latest", fs_strategy="page", fs_page_size=4096)
+        self._file = file
+        file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
+        text = np.frombuffer(json.dumps(header, default=_plain).encode(), dtype="u1")
+        file.create_dataset("header", data=text, chunks=(min(len(text), 1 << 20),), fletcher32=True)
+        self._sets: dict[str, dict[str, Any]] = {}
+        for table, schema in TABLES.items():
+            self._sets[table] = {
+                name: file.create_dataset(
+                    f"tables/{table}/{name}",
+                    shape=(0, *shape),
+                    maxshape=(None, *shape),
+                    dtype=kind,
+                    chunks=(self._chunk, *shape),
+                    fletcher32=True,
+                    compression=compression,
+                    shuffle=compression is not None,
+                )
+                for name, (kind, shape) in schema.items()
+            }
+        self._slots = [
+            file.create_dataset(f"commit/{k}", shape=(0,), maxshape=(None,), dtype="u1", chunks=(1 << 14,))
+            for k in (0, 1)
+        ]
+        self._slot({"now_fs": 0}, None)
+        file.flush()
+        file.swmr_mode = True
+        self._flush()
+
+    def _publish(self) -> None:
+        """Give the file its name. Without ``overwrite`` a file that another process made meanwhile is not replaced."""
+        if not self._overwrite:
+            try:
+                os.link(self._temporary, self.path)
+            except FileExistsError:
+                raise InputError(_exists(self.path)) from None
+            except OSError:  # a file system without links
+                if self.path.exists():
+                    raise InputError(_exists(self.path)) from None
+            else:
+                self._temporary.unlink()
+                return
+        os.replace(self._temporary, self.path)
+
+    def _discard(self) -> None:
+        if self._file is not None:
+            with contextlib.suppress(Exception):
                 self._file.close()
-            raise InputError(f"{self.path}: cannot be written ({trouble}); choose a folder that exists and is writable") from trouble
-        finally:
-            temporary.unlink(missing_ok=True)
-
-    def append(self, table: str, columns: dict[str, np.ndarray]) -> None:
-        """Take rows; they go to the file with the next commit."""
-        self._waiting[table].append(columns)
-
-    def commit(self, progress: dict[str, Any], closed: bool = False) -> None:
-        """Write what has been taken, then acknowledge it."""
-        for table, parts in self._waiting.items():
-            if not parts:
-                continue
-            start = self._rows[table]
-            joined = {name: np.concatenate([p[name] for p in parts]) for name in TABLES[table]}
-            stop = start + len(next(iter(joined.values())))
-            for name, column in joined.items():
-                dataset = self._columns[table][name]
-                dataset.resize(stop, axis=0)
-                dataset[start:stop] = column
-            self._rows[table] = stop
-            self._waiting[table] = []
-        self._file.flush()
-        self._sequence += 1
-        place = self._sequence % 2
-        loops = np.column_stack([np.asarray(progress[name], dtype=float) for name in LOOP_PROGRESS]).reshape(self._loops.shape[1:])
-        slot = np.zeros(_SLOT, dtype=np.int64)
-        slot[:3] = self._sequence, progress["now_fs"], int(closed)
-        slot[3:3 + len(TABLES)] = [self._rows[name] for name in TABLES]
-        slot[3 + len(TABLES):-1] = [progress["counts"][name] for name in COUNTS]
-        slot[-1] = _checksum(slot[:-1], loops)
-        self._loops[place] = loops
-        self._slots[place] = slot
-        self._file.flush()
-
-    def close(self, progress: dict[str, Any]) -> None:
-        """Commit what is left, mark the run as finished and close the file."""
-        if self._file:
-            self.commit(progress, closed=True)
-            self._file.close()
             self._file = None
+        self._temporary.unlink(missing_ok=True)
+
+    def append(self, table: str, columns: Mapping[str, NDArray[Any]]) -> None:
+        """Take rows of one table. Whole chunks go to the file at once, the rest with the next :meth:`commit`."""
+        self._check_open()
+        checked = _checked_rows(table, columns)
+        rows = self._waiting[table]
+        rows.add(checked)
+        if rows.count >= self._chunk:
+            self._write(table, rows.count - rows.count % self._chunk)
+
+    def _write(self, table: str, count: int) -> None:
+        start, stop = self._written[table], self._written[table] + count
+        for name, column in self._waiting[table].take(count).items():
+            self._sets[table][name].resize(stop, axis=0)
+            self._sets[table][name][start:stop] = column
+        self._written[table] = stop
+
+    def commit(self, progress: Mapping[str, Any]) -> None:
+        """Acknowledge all rows so far: once this has returned, :meth:`Recording.load` finds them and ``progress``,
+        whatever happens."""
+        self._check_open()
+        self._flush()  # the rows first, then the slot that counts them
+        self._slot(progress, {table: rows.joined() for table, rows in self._waiting.items() if rows.count})
+        self._flush()
+
+    def _slot(self, progress: Mapping[str, Any], tails: Tables | None) -> None:
+        record = np.frombuffer(_packed(self._sequence, self._written, dict(progress), tails or {}), dtype="u1")
+        slot = self._slots[self._sequence % 2]
+        if len(record) > slot.shape[0]:
+            slot.resize((len(record),))
+        slot[: len(record)] = record
+        self._sequence += 1
+
+    def _flush(self) -> None:
+        self._file.flush()
+        if self._durable:
+            os.fsync(self._file.id.get_vfd_handle())
+
+    def close(self, final: Mapping[str, Any] | None = None) -> None:
+        """Put the last rows into their tables and close the file; a second call does nothing.
+
+        ``final``: progress at the end of the run, which the recording then calls complete. Without it the run counts
+        as interrupted at the last commit.
+        """
+        if self._file is None:
+            return
+        if final is not None:
+            for table, rows in self._waiting.items():
+                if rows.count:
+                    self._write(table, rows.count)
+            self.commit({"complete": True, **final})
+        self._file.close()
+        self._file = None
+        if self._atomic and final is not None:
+            self._publish()
+        else:
+            self._temporary.unlink(missing_ok=True)
+
+    def _check_open(self) -> None:
+        if self._file is None:
+            raise ValueError(f"{self.path}: the recording is closed")
+
+    def __enter__(self) -> FileSink:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
 
 
-def _checksum(slot: np.ndarray, loops: np.ndarray) -> int:
-    digest = hashlib.blake2b(slot.tobytes() + np.ascontiguousarray(loops).tobytes(), digest_size=8).digest()
-    return int.from_bytes(digest, "little", signed=True)
+def _exists(path: Path) -> str:
+    return f"{path}: exists already; choose another name or give overwrite=True"
 
 
-def _refuse_existing(path: Path, overwrite: bool) -> None:
+def _short(trouble: BaseException) -> str:
+    """The gist of an exception, on one line."""
+    if isinstance(trouble, OSError) and trouble.strerror:
+        return trouble.strerror
+    return " ".join(str(trouble).split()) or type(trouble).__name__
+
+
+def _plain(value: Any) -> Any:
+    """What JSON does not know, as what it knows."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Iterable):
+        return list(value)
+    raise TypeError(f"{type(value).__name__} can not stand in a recording's header")
+
+
+def _completed(header: Mapping[str, Any]) -> dict[str, Any]:
+    """The header with format and versions; a header that was read from a file keeps the versions that wrote it."""
+    return {"format": FORMAT, "version": VERSION, "versions": _versions(), **header}
+
+
+def _versions() -> dict[str, str]:
+    from soen_event import __version__
+
+    found = {"soen_event": __version__, "python": ".".join(map(str, sys.version_info[:3]))}
+    for name in ("numpy", "numba", "h5py"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+# ---------------------------------------------------------------------------------------------- commit slots
+
+_MAGIC = b"SOENSLOT"
+_HEAD = struct.Struct("<8sqq16s")  # magic, sequence, length of the payload, digest
+
+
+def _digest(sequence: int, payload: bytes) -> bytes:
+    return hashlib.blake2b(struct.pack("<q", sequence) + payload, digest_size=16).digest()
+
+
+def _packed(sequence: int, rows: Mapping[str, int], progress: dict[str, Any], tails: Tables) -> bytes:
+    """One commit as bytes: head, JSON, and the arrays that the JSON lists."""
+    arrays: list[tuple[list[str], NDArray[Any]]] = []
+    for name in _COLUMNS:
+        if name in progress:
+            arrays.append(
+                (["progress", name], np.asarray(progress.pop(name), dtype=_INT if name == "fluxons" else _FLOAT))
+            )
+    for table, columns in tails.items():
+        arrays += [([table, name], column) for name, column in columns.items()]
+    listed = [[*place, array.dtype.str, list(array.shape)] for place, array in arrays]
+    text = json.dumps({"rows": dict(rows), "progress": progress, "arrays": listed}, default=_plain).encode()
+    payload = b"".join([struct.pack("<q", len(text)), text, *(array.tobytes() for _, array in arrays)])
+    return _HEAD.pack(_MAGIC, sequence, len(payload), _digest(sequence, payload)) + payload
+
+
+def _unpacked(record: bytes) -> tuple[int, dict[str, int], dict[str, Any], Tables] | None:
+    """(sequence, rows in whole chunks, progress, tails) of a commit; None if it was not written to its end."""
+    if len(record) < _HEAD.size:
+        return None
+    magic, sequence, length, digest = _HEAD.unpack_from(record)
+    payload = record[_HEAD.size : _HEAD.size + max(length, 0)]
+    if magic != _MAGIC or len(payload) != length or _digest(sequence, payload) != digest:
+        return None
+    (at,) = struct.unpack_from("<q", payload)
+    at += 8
+    document = json.loads(payload[8:at])
+    progress: dict[str, Any] = document["progress"]
+    tails: Tables = {}
+    for place, name, kind, shape in document["arrays"]:
+        count = math.prod(shape)
+        array = np.frombuffer(payload, dtype=kind, count=count, offset=at).reshape(shape)
+        at += array.nbytes
+        (progress if place == "progress" else tails.setdefault(place, {}))[name] = array
+    return sequence, document["rows"], progress, tails
+
+
+# ---------------------------------------------------------------------------------------------- reading
+
+
+def _read(path: Path) -> tuple[Tables, dict[str, Any], dict[str, Any]]:
+    """(tables, header, progress) of a recording file; raises InputError for everything that is not one."""
     if path.is_dir():
-        raise InputError(f"{path}: is a directory; give the name of a file")
-    if path.exists() and not overwrite:
-        raise InputError(f"{path}: exists already; choose another name or ask to overwrite it")
-    if not path.parent.exists():
-        raise InputError(f"{path}: the folder {path.parent} does not exist; make it first")
+        raise InputError(f"{path}: is a directory; give the name of a recording file (HDF5)")
+    try:
+        size = path.stat().st_size
+        with open(path, "rb") as raw:
+            raw.read(1)
+    except FileNotFoundError:
+        raise InputError(
+            f"{path}: there is no such file; give a recording that simulate(..., out=...) or Recording.save wrote"
+        ) from None
+    except OSError as trouble:
+        raise InputError(f"{path}: can not be read ({_short(trouble)}); check its permissions") from trouble
+    if size == 0:
+        raise InputError(f"{path}: is empty; give a recording that simulate(..., out=...) or Recording.save wrote")
+    import h5py
+
+    if not h5py.is_hdf5(path):
+        raise InputError(
+            f"{path}: is not an HDF5 file; give a recording that simulate(..., out=...) or Recording.save wrote"
+        )
+    file = _opened(path)
+    try:
+        with file:
+            kind, version = file.attrs.get("format"), file.attrs.get("version")
+            if kind != FORMAT:
+                raise InputError(
+                    f"{path}: is an HDF5 file but not a recording (its attribute 'format' is {kind!r}, not {FORMAT!r}); "
+                    "give a file that simulate(..., out=...) or Recording.save wrote"
+                )
+            if version != VERSION:
+                raise InputError(
+                    f"{path}: is a recording of version {version}, and this library reads version {VERSION}; "
+                    "read it with the soen-event that wrote it"
+                )
+            header = json.loads(file["header"][()].tobytes())
+            found = [_unpacked(file[f"commit/{k}"][()].tobytes()) for k in (0, 1)]
+            commits = [commit for commit in found if commit is not None]
+            if not commits:
+                raise InputError(
+                    f"{path}: is damaged (neither of its commit slots is whole); use a copy of it or run again"
+                )
+            _, rows, progress, tails = max(commits, key=lambda commit: commit[0])
+            tables = {table: _table(file, table, int(rows[table]), tails.get(table)) for table in TABLES}
+            _check_rows(tables, header)
+    except InputError:
+        raise
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, struct.error) as trouble:
+        raise InputError(f"{path}: is damaged ({_short(trouble)}); use a copy of it or run again") from trouble
+    return tables, header, progress
 
 
-class Events(Mapping[str, Any]):
-    """Times by id: float64 ns, ascending. Parts without events give an empty array, unknown ids an error that names the nearest."""
+def _opened(path: Path) -> Any:
+    """The HDF5 file. A run that was killed, or still writes, left it in single-writer mode."""
+    import h5py
 
-    def __init__(self, kind: str, index: Mapping[str, int], fs: np.ndarray, part: np.ndarray, kept: np.ndarray | None = None):
-        self._kind, self._index, self._fs, self._part, self._kept = kind, index, fs, part, kept
-        self._order: np.ndarray | None = None
+    troubles = []
+    for mode in ({}, {"swmr": True}):
+        try:
+            return h5py.File(path, "r", libver="latest", **mode)
+        except (OSError, RuntimeError, ValueError) as trouble:
+            troubles.append(trouble)
+    raise InputError(f"{path}: is damaged ({_short(troubles[0])}); use a copy of it or run again") from troubles[0]
 
-    def __getitem__(self, name: str) -> np.ndarray:
-        place = _place(name, self._index, f"Recording.{self._kind}")
-        if self._kept is not None and not self._kept[place]:
-            raise InputError(f"Recording.{self._kind}: {name!r} was not recorded; name it in record=")
-        if self._order is None:
-            self._order = np.argsort(self._part, kind="stable")
-            self._sorted = self._part[self._order]
-        start, stop = np.searchsorted(self._sorted, [place, place + 1])
-        return self._fs[self._order[start:stop]] * 1e-6
+
+def _table(file: Any, table: str, rows: int, tail: dict[str, NDArray[Any]] | None) -> dict[str, NDArray[Any]]:
+    out = {}
+    for name, (kind, shape) in TABLES[table].items():
+        stored = file[f"tables/{table}/{name}"]
+        if stored.dtype != kind or stored.shape[1:] != shape or len(stored) < rows:
+            raise ValueError(
+                f"table {table}, column {name}: {stored.dtype} {stored.shape} instead of {kind} {(rows, *shape)}"
+            )
+        try:
+            column = stored[:rows]
+        except (OSError, RuntimeError) as trouble:
+            raise ValueError(f"table {table}, column {name}: {_short(trouble)}") from trouble
+        out[name] = column if tail is None else np.concatenate([column, tail[name]])
+    return _checked_rows(table, out)
+
+
+def _check_rows(tables: Tables, header: Mapping[str, Any]) -> None:
+    for table, owner in _OWNER.items():
+        column, known = tables[table][owner], len(header[f"{owner}_ids"])
+        if len(column) and (column.min() < 0 or column.max() >= known):
+            raise ValueError(f"table {table}: a row belongs to {owner} {column.max()}, and there are {known}")
+
+
+# ---------------------------------------------------------------------------------------------- between two trace rows
+
+
+def phase_in_turn(theta: float, slow: float) -> float:
+    """Phase of a running SQUID since the middle of its turn, from -pi to pi, when its mean phase is ``theta`` in [0,
+    2 pi].
+
+    A SQUID near threshold does not turn evenly: it waits at its bottleneck, where its phase moves ``slow`` (0 to 1)
+    times as fast as on average, f u/r by the saddle-node x' = f u + kappa x^2 (circuit.md 5). Between that and its
+    slip tan(P/2) = slow tan((theta - pi)/2), which is the exact motion of one overdamped junction.
+    """
+    half = 0.5 * (theta - PI)
+    if half <= -0.5 * PI:
+        return -PI
+    if half >= 0.5 * PI:
+        return PI
+    return 2.0 * math.atan2(slow * math.sin(half), math.cos(half))
+
+
+def sample(
+    row: Any,
+    dt: Any,
+    mode: Any,
+    values: Any,
+    amplitude: Any,
+    at: Any,
+    mode_tau: Any,
+    mode_arm: Any,
+    beta: float,
+    tau: float,
+    ib: float,
+    rest_origin: float,
+    source: int,
+    rest: Any,
+    shape: Any,
+    scale: Any,
+    levels: Any,
+    tau_0: float,
+    ramp: int,
+    out: Any,
+) -> None:
+    """State of one loop ``dt`` (ns) after its trace rows ``row``, one line of ``out`` each: current, flux, quanta,
+    phase.
+
+    The same steps in the same order as the engine's ``touch``, so that without ``ramp`` the bits are the engine's.
+    ``amplitude[at[k]:]`` are the modes of trace row k; ``mode_tau``, ``mode_arm`` those of the loop.
+    """
+    modes = mode_tau.shape[0]
+    for j in range(row.shape[0]):
+        k = row[j]
+        t = dt[j]
+        now = values[k]
+        mine = amplitude[at[k] : at[k] + modes]
+        phi = now[T_BASE]
+        one = 0.0
+        for m in range(modes):
+            v = mine[m]
+            if v != 0.0:
+                v *= exp(-t / mode_tau[m])
+                phi += v
+                if mode_arm[m] == 1:
+                    one += v
+        phi += now[T_EXT] + now[T_EXT_SLOPE] * t
+        one += now[T_ARM] + now[T_ARM_SLOPE] * t
+        out[j, 1] = phi
+        if mode[k] == HELD:
+            out[j, 0] = 0.0
+            out[j, 2] = 0.0
+            out[j, 3] = 0.0
+            continue
+        q = now[T_Q]
+        psi = now[T_PSI]
+        leak = now[T_LEAK]
+        if t > PANEL:
+            psi, leak = leak_after(
+                leak,
+                psi,
+                mine,
+                mode_tau,
+                mode_arm,
+                0,
+                modes,
+                now[T_BASE],
+                now[T_EXT],
+                now[T_EXT_SLOPE],
+                now[T_ARM],
+                now[T_ARM_SLOPE],
+                rest,
+                shape,
+                scale,
+                levels,
+                source,
+                ib,
+                rest_origin,
+                tau,
+                t,
+            )
+            q *= exp(-t / tau)
+        elif t > 0.0:
+            e = exp(-t / tau)
+            q *= e
+            moved = rest_phase(rest, shape, scale, levels, source, phi, ib) - rest_origin + PI * one
+            leak = leaked(leak, psi, moved, 1.0 - e)
+            psi = moved
+        if ramp == 1 and mode[k] == RUN:
+            slow = _BOTTLENECK * now[T_KAPPA] / tau_0
+            if slow > 1.0:
+                slow = 1.0
+            psi += phase_in_turn(now[T_THETA] + t * (now[T_RATE] + 0.5 * now[T_CURVE] * t), slow)
+        out[j, 0] = q + (psi - leak) / beta
+        out[j, 2] = q
+        out[j, 3] = psi
+
+
+# ---------------------------------------------------------------------------------------------- the recording
+
+
+class ById(Mapping[str, _T], Generic[_T]):
+    """Something of every recorded part, by id in ascending order. A neuron's id stands for its soma where loops are
+    asked for."""
+
+    def __init__(self, ids: Iterable[str], find: Callable[[str], int], value: Callable[[int], _T], length: int):
+        self._ids, self._find, self._value, self._length = ids, find, value, length
+
+    def __getitem__(self, name: str) -> _T:
+        return self._value(self._find(name))
 
     def __iter__(self) -> Iterator[str]:
-        return (name for name, place in self._index.items() if self._kept is None or self._kept[place])
+        return iter(self._ids)
 
     def __len__(self) -> int:
-        return sum(1 for _ in self)
+        return self._length
 
     def __repr__(self) -> str:
-        return f"<{len(self._fs)} {self._kind} of {len(self)} parts>"
+        shown = ", ".join(f"{name!r}: {_brief(self[name])}" for name, _ in zip(self, range(8), strict=False))
+        return f"{{{shown}{', ...' if len(self) > 8 else ''}}}"
 
 
-def _place(name: Any, index: Mapping[str, int], where: str) -> int:
-    if name not in index:
-        raise InputError(f"{where}: there is no {name!r}{nearest(str(name), index)}")
-    return index[name]
+def _brief(value: Any) -> str:
+    return f"{len(value)} times" if isinstance(value, np.ndarray) else repr(value)
 
 
 class Recording:
-    """A finished, held or interrupted run.
+    """What happened in a run: events by id, currents and fluxes at any time, energies, and where all of it came from.
 
-    ``spikes``, ``fluxons``, ``photons``, ``detections``, ``lost``: :class:`Events`, times in ns by id (a neuron's id means its soma).
-    ``fluxon_count``: int by id, always kept. ``current``, ``flux``, ``quanta`` at any time for loops recorded with "currents".
+    Times are float64 ns; arrays that mappings return are read-only. An id of a neuron stands for its soma where a
+    loop is asked for.
+
+    Arguments:
+        plan: the lowered network, or None if ``header`` holds the network to lower when it is needed.
+        tables: columns by table and name, as in :data:`TABLES`; what is missing is empty.
+        header: where the run came from (:attr:`provenance`).
+        progress: how far it went: ``now_fs``, ``counts``, and by loop ``fluxons``, ``slip_loss``, ``leak_loss``,
+            ``purge_loss``, ``q_end``; ``complete`` is False if it was cut off.
+        network: stands in for the network in the header.
     """
 
-    def __init__(self, plan: Plan | None, tables: dict[str, dict[str, np.ndarray]], header: dict[str, Any], progress: dict[str, Any],
-                 *, interrupted: bool = False):
-        self._plan = plan
-        self.tables = {name: tables.get(name) or _empty(name) for name in TABLES}
-        self.header = {"format": FORMAT, "version": VERSION, "versions": versions(), **header}
-        self._state = progress
-        self._interrupted = interrupted
-        self._traces: dict[int, np.ndarray] = {}
+    def __init__(
+        self,
+        plan: Plan | None,
+        tables: Mapping[str, Mapping[str, NDArray[Any]]],
+        header: Mapping[str, Any],
+        progress: Mapping[str, Any],
+        network: Network | None = None,
+    ):
+        self._plan, self._network = plan, network
+        self._header = _completed(header)
+        if plan is not None:
+            for kind in ("loop_ids", "detector_ids", "neuron_ids"):
+                self._header[kind] = list(getattr(plan, kind))
+            self._header.setdefault("plan_digest", plan.digest)
+        self._progress = dict(progress)
+        self._tables: Tables = {}
+        for table, schema in TABLES.items():
+            given = tables.get(table) or {name: np.zeros((0, *shape), kind) for name, (kind, shape) in schema.items()}
+            self._tables[table] = {name: _frozen(column) for name, column in _checked_rows(table, given).items()}
+        self.loop_ids: tuple[str, ...] = tuple(self._header["loop_ids"])
+        self.detector_ids: tuple[str, ...] = tuple(self._header["detector_ids"])
+        self.neuron_ids: tuple[str, ...] = tuple(self._header["neuron_ids"])
 
-    # ------------------------------------------------------------------ what the run was
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], network: Network | None = None) -> Recording:
+        """Read a recording file, whole or left behind by a killed run; of a run that still goes, what it has
+        acknowledged.
+
+        Everything is read and its checksums are compared. ``network``: use it in place of the one in the file.
+
+        Raises:
+            InputError: the file is missing, a directory, empty, not HDF5, not a recording, of another version, cut
+            short or damaged.
+        """
+        tables, header, progress = _read(Path(path))
+        return cls(None, tables, header, {"complete": False, **progress}, network)
+
+    def save(self, path: str | os.PathLike[str], overwrite: bool = False, compression: str | None = None) -> None:
+        """Write the recording to an HDF5 file that :meth:`load` reads; the file appears when it is whole.
+
+        ``compression``: None, "gzip" or "lzf". Raises InputError if the file exists and ``overwrite`` is False.
+        """
+        rows = max(len(next(iter(columns.values()))) for columns in self._tables.values())
+        sink = FileSink(
+            path,
+            self._header,
+            overwrite=overwrite,
+            compression=compression,
+            atomic=True,
+            chunk=min(max(rows, 16), 1 << 16),
+        )
+        with sink:
+            for table, columns in self._tables.items():
+                sink.append(table, columns)
+            sink.close({"complete": True, **self._progress})
+
+    # ------------------------------------------------------------------ where it came from
 
     @property
-    def plan(self) -> Plan:
-        """The lowered network; of a loaded recording it is lowered again from the network in the file, and compared."""
-        if self._plan is None:
-            from soen_event.network import Network
-            from soen_event.parts import Drive
-            from soen_event.plan import lower
-
-            plan = lower(Network.from_dict(self.header["network"]), tuple(Drive(**d) for d in self.header["drives"]))
-            if plan.digest != self.header["plan_digest"]:
-                raise InputError("Recording: its network lowers to other numbers here than when it was run (another version of "
-                                 f"soen-event, or an edited file; it was {self.header['versions']['soen_event']}); events can be "
-                                 "read, currents and fluxes cannot")
-            self._plan = plan
-        return self._plan
+    def provenance(self) -> dict[str, Any]:
+        """Where the recording came from: ``network`` (plain data), ``drives``, ``seed``, ``engine``, ``resolution``,
+        ``record``, ``duration_ns``, ``created`` (ISO 8601), ``plan_digest``, ``versions`` and whatever else the run
+        put down."""
+        return {
+            key: value for key, value in self._header.items() if key not in ("loop_ids", "detector_ids", "neuron_ids")
+        }
 
     @property
-    def network(self) -> Network:
-        """The network that was run."""
-        from soen_event.network import Network
-
-        return Network.from_dict(self.header["network"])
-
-    @property
-    def seed(self) -> int:
-        """Seed of the run; with it the run is repeated exactly."""
-        return int(self.header["seed"])
-
-    @property
-    def duration(self) -> float | None:
-        """Time in ns that the run was asked for; None if it was run piece by piece."""
-        return self.header["duration_ns"]
+    def seed(self) -> int | None:
+        """Seed of every random draw of the run."""
+        return self._header.get("seed")
 
     @property
     def end(self) -> float:
-        """Time in ns up to which everything has been recorded."""
-        return self._state["now_fs"] * 1e-6
+        """Time up to which everything has happened, ns."""
+        return self._now_fs * 1e-6
+
+    @property
+    def duration(self) -> float:
+        """Time that the run was to take, ns; :attr:`end` if it was not said."""
+        planned = self._header.get("duration_ns")
+        return self.end if planned is None else float(planned)
+
+    @property
+    def _now_fs(self) -> int:
+        return int(self._progress.get("now_fs", 0))
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run ended by itself; False if it was cut off, or still writes."""
+        return bool(self._progress.get("complete", True))
 
     @property
     def status(self) -> str:
         """A sentence that says how the run ended and what to do about it."""
-        asked = self.duration
-        if self._interrupted:
-            return (f"The run was interrupted at t = {self.end:g} ns" + (f" of {asked:g} ns" if asked else "")
-                    + "; everything up to there is here, run it again for the rest.")
-        if asked is not None and self.end < asked:
-            return f"The run was held at t = {self.end:g} ns of {asked:g} ns; run it on for the rest."
-        return f"The run is complete: {self.end:g} ns."
+        if not self.complete:
+            return (
+                f"the run was interrupted at t = {self.end:g} ns{self._of_all}, or still goes on; what happened until then is here. "
+                "Run it again (the same seed gives the same events), or restore its last checkpoint"
+            )
+        if self._now_fs < int(np.rint(self.duration * 1e6)):
+            return f"the run was held at t = {self.end:g} ns{self._of_all}; call Simulation.run to go on"
+        return f"the run is complete: {self.end:g} ns"
 
     @property
-    def complete(self) -> bool:
-        """The run reached the time that it was asked for and was closed."""
-        return not self._interrupted and (self.duration is None or self.end >= self.duration)
+    def _of_all(self) -> str:
+        return "" if self._header.get("duration_ns") is None else f" of {self.duration:g} ns"
+
+    @cached_property
+    def network(self) -> Network:
+        """The network that ran."""
+        from soen_event.network import Network
+
+        if self._network is not None:
+            return self._network
+        if "network" not in self._header:
+            raise InputError(
+                "Recording.network: the recording does not hold its network; give it with Recording.load(path, network=...)"
+            )
+        return Network.from_dict(self._header["network"])
 
     @property
-    def provenance(self) -> dict[str, Any]:
-        """Where the numbers come from: versions, engine, seed, what was recorded, when, and the digest of the lowered network."""
-        return {k: self.header[k] for k in ("versions", "engine", "resolution", "seed", "created", "duration_ns", "plan_digest")}
+    def plan(self) -> Plan:
+        """The lowered network. Raises InputError if the network does not lower to the Plan that ran."""
+        if self._plan is None:
+            from soen_event.parts import Drive, detached
+            from soen_event.plan import lower
 
-    @property
-    def event_counts(self) -> dict[str, int]:
-        """Number of events of every kind in the whole run, whatever was recorded."""
-        return dict(self._state["counts"])
+            with detached():
+                drives = tuple(Drive(**drive) for drive in self._header.get("drives") or ())
+            plan = lower(self.network, drives)
+            if plan.digest != self._header.get("plan_digest"):
+                writer = self._header.get("versions", {}).get("soen_event", "of unknown version")
+                raise InputError(
+                    f"Recording.plan: the network does not lower to the plan that ran; it was edited, or lowered by another "
+                    f"version (the run's was soen-event {writer}, this is {_versions()['soen_event']}). Spikes, fluxons and "
+                    "photons can be read; for currents use the network and the version of the run"
+                )
+            self._plan = plan
+        return self._plan
 
     # ------------------------------------------------------------------ events
 
+    def table(self, name: str) -> dict[str, NDArray[Any]]:
+        """Columns of one of :data:`TABLES` in the order of the events: times in int64 fs, rows of parts (read-only)."""
+        if name not in TABLES:
+            raise InputError(
+                f"Recording.table: there is no table {name!r}{nearest(name, TABLES)}; choose one of {', '.join(TABLES)}"
+            )
+        return dict(self._tables[name])
+
+    @cached_property
     def _loop_index(self) -> dict[str, int]:
-        index = {name: k for k, name in enumerate(self.header["loop_ids"])}
-        index.update({name: index[f"{name}.soma"] for name in self.header["neuron_ids"]})
+        index = {name: k for k, name in enumerate(self.loop_ids)}
+        for name in self.neuron_ids:
+            if f"{name}.soma" in index:
+                index[name] = index[f"{name}.soma"]
         return index
 
-    def _kept(self, what: str, ids: Sequence[str]) -> np.ndarray:
-        chosen = set(self.header["record"][what])
-        return np.array([name in chosen for name in ids], dtype=bool)
+    @cached_property
+    def _detector_index(self) -> dict[str, int]:
+        return {name: k for k, name in enumerate(self.detector_ids)}
+
+    @cached_property
+    def _neuron_index(self) -> dict[str, int]:
+        return {name: k for k, name in enumerate(self.neuron_ids)}
+
+    def _loop(self, name: str, where: str) -> int:
+        return _row(self._loop_index, name, where, "dendrite or neuron")
+
+    def _groups(self, table: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows of a table by owner: (row numbers, in order of time within an owner; where each owner's begin)."""
+        cache = self.__dict__.setdefault("_grouped", {})
+        if table not in cache:
+            owner = _OWNER[table]
+            column = self._tables[table][owner]
+            starts = np.zeros(len(self._header[f"{owner}_ids"]) + 1, dtype=np.int64)
+            np.cumsum(np.bincount(column, minlength=len(starts) - 1), out=starts[1:])
+            cache[table] = np.argsort(column, kind="stable"), starts
+        return cache[table]
+
+    def _times(
+        self, table: str, k: int, keep: Callable[[NDArray[np.int64]], NDArray[np.bool_]] | None = None
+    ) -> NDArray[np.float64]:
+        order, starts = self._groups(table)
+        mine = order[starts[k] : starts[k + 1]]
+        if keep is not None:
+            mine = mine[keep(self._tables[table]["fate"][mine])]
+        return _frozen(self._tables[table]["time_fs"][mine] * 1e-6)
+
+    @cached_property
+    def spikes(self) -> ById[NDArray[np.float64]]:
+        """Spike times (ns, ascending) by neuron id."""
+        return ById(
+            self.neuron_ids,
+            lambda name: _row(self._neuron_index, name, "Recording.spikes", "neuron"),
+            lambda k: self._times("spikes", k),
+            len(self.neuron_ids),
+        )
+
+    @cached_property
+    def fluxons(self) -> ById[NDArray[np.float64]]:
+        """Times (ns, ascending) at which a flux quantum entered, by loop id; of loops whose fluxons were recorded."""
+        return self._recorded(
+            "fluxons", "fluxons", self.loop_ids, lambda name: self._loop(name, "Recording.fluxons"), None
+        )
+
+    @cached_property
+    def fluxon_count(self) -> ById[int]:
+        """Number of fluxons by loop id; counted in every run, recorded or not."""
+        counts = self._progress.get("fluxons")
+
+        def count(k: int) -> int:
+            if counts is None:
+                raise InputError(
+                    "Recording.fluxon_count: this recording does not hold the counts by loop; run it again"
+                )
+            return int(counts[k])
+
+        return ById(self.loop_ids, lambda name: self._loop(name, "Recording.fluxon_count"), count, len(self.loop_ids))
+
+    @cached_property
+    def photons(self) -> ById[NDArray[np.float64]]:
+        """Times (ns, ascending) at which photons arrived, detected or not, by synapse id."""
+        return self._arrivals("photons", None)
+
+    @cached_property
+    def detections(self) -> ById[NDArray[np.float64]]:
+        """Times (ns, ascending) of photons that were detected, by synapse id."""
+        return self._arrivals("detections", lambda fate: fate == DETECTED)
+
+    @cached_property
+    def lost(self) -> ById[NDArray[np.float64]]:
+        """Times (ns, ascending) of photons that were lost (hotspot, dead time, efficiency), by synapse id."""
+        return self._arrivals("lost", lambda fate: fate != DETECTED)
+
+    def _arrivals(
+        self, what: str, keep: Callable[[NDArray[np.int64]], NDArray[np.bool_]] | None
+    ) -> ById[NDArray[np.float64]]:
+        where = f"Recording.{what}"
+        return self._recorded(
+            "photons", what, self.detector_ids, lambda name: _row(self._detector_index, name, where, "synapse"), keep
+        )
+
+    def _recorded(
+        self,
+        table: str,
+        what: str,
+        ids: tuple[str, ...],
+        find: Callable[[str], int],
+        keep: Callable[[NDArray[np.int64]], NDArray[np.bool_]] | None,
+    ) -> ById[NDArray[np.float64]]:
+        """Times by id in ``table``, for the parts of which it was recorded."""
+        asked: Mapping[str, Any] | None = self._header.get("record")
+        chosen = None if asked is None else frozenset(asked.get(table) or ())
+
+        def found(name: str) -> int:
+            k = find(name)
+            if chosen is not None and ids[k] not in chosen:
+                raise UnknownId(
+                    f"Recording.{what}: {table} of {name!r} were not recorded; add {table!r} to record= of simulate"
+                    + (" (their number is in fluxon_count)" if table == "fluxons" else "")
+                )
+            return k
+
+        kept = ids if chosen is None else tuple(name for name in ids if name in chosen)
+        return ById(kept, found, lambda k: self._times(table, k, keep), len(kept))
 
     @property
-    def spikes(self) -> Events:
-        """Spike times by neuron."""
-        table = self.tables["spikes"]
-        return Events("spikes", {name: k for k, name in enumerate(self.header["neuron_ids"])}, table["time_fs"], table["neuron"])
+    def event_counts(self) -> dict[str, int]:
+        """How many events of every kind the run processed."""
+        return {name: int(count) for name, count in self._progress.get("counts", {}).items()}
 
-    @property
-    def fluxons(self) -> Events:
-        """Fluxon times by loop (dendrite, neuron, ``<neuron>.refractory``)."""
-        table = self.tables["fluxons"]
-        return Events("fluxons", self._loop_index(), table["time_fs"], table["loop"], self._kept("fluxons", self.header["loop_ids"]))
+    def spike_counts(self) -> NDArray[np.int64]:
+        """Number of spikes of every neuron, in the order of :attr:`neuron_ids`."""
+        return np.bincount(self._tables["spikes"]["neuron"], minlength=len(self.neuron_ids)).astype(np.int64)
 
-    @property
-    def fluxon_count(self) -> dict[str, int]:
-        """Number of fluxons by loop, counted also where their times were not recorded."""
-        counts = self._state["fluxons"]
-        return {name: int(counts[place]) for name, place in self._loop_index().items()}
+    def binned(self, width: float) -> NDArray[np.int64]:
+        """Spikes per neuron and time bin: int64 (neurons, bins), in the order of :attr:`neuron_ids`.
 
-    def _photons(self, kind: str, wanted: np.ndarray | slice) -> Events:
-        table = self.tables["photons"]
-        ids = self.header["detector_ids"]
-        return Events(kind, {name: k for k, name in enumerate(ids)}, table["time_fs"][wanted], table["detector"][wanted],
-                      self._kept("photons", ids))
-
-    @property
-    def photons(self) -> Events:
-        """Arrival times by detector, detected or not."""
-        return self._photons("photons", slice(None))
-
-    @property
-    def detections(self) -> Events:
-        """Times of detected photons by detector."""
-        return self._photons("detections", self.tables["photons"]["fate"] == DETECTED)
-
-    @property
-    def lost(self) -> Events:
-        """Times of photons that were not detected, by detector."""
-        return self._photons("lost", self.tables["photons"]["fate"] != DETECTED)
-
-    def spike_counts(self) -> np.ndarray:
-        """Number of spikes of every neuron, int64, in the order of ``header["neuron_ids"]`` (ascending id)."""
-        return np.bincount(self.tables["spikes"]["neuron"], minlength=len(self.header["neuron_ids"]))
-
-    def binned(self, width: float, *, start: float = 0.0, stop: float | None = None) -> np.ndarray:
-        """Spike counts (neurons, bins), int64, in bins of ``width`` ns over [start, stop); the last bin may be cut."""
-        stop = self.end if stop is None else stop
-        if not (np.isfinite(width) and width > 0) or not stop > start:
-            raise InputError(f"Recording.binned: width {width!r} ns over [{start!r}, {stop!r}) makes no bins; give width > 0, stop > start")
-        n = int(np.ceil((stop - start) / width - 1e-9))
-        table = self.tables["spikes"]
-        t = table["time_fs"] * 1e-6
-        inside = (t >= start) & (t < stop)
-        out = np.zeros((len(self.header["neuron_ids"]), n), dtype=np.int64)
-        np.add.at(out, (table["neuron"][inside], np.minimum(((t[inside] - start) / width).astype(np.int64), n - 1)), 1)
-        return out
+        ``width``: ns, rounded to 1 fs. Bin k holds k width <= t < (k + 1) width; the last one also what comes at
+        :attr:`end`.
+        """
+        if (
+            isinstance(width, bool)
+            or not isinstance(width, int | float | np.number)
+            or not np.isfinite(width)
+            or width < 1e-6
+        ):
+            raise InputError(
+                f"Recording.binned.width: {width!r} is not a finite time of at least 1e-6 ns; give the width of a bin in ns"
+            )
+        step = round(float(width) * 1e6)
+        bins = max(-(-self._now_fs // step), 1)
+        neurons = len(self.neuron_ids)
+        if bins * max(neurons, 1) > 1 << 31:
+            raise InputError(
+                f"Recording.binned.width: {width!r} ns makes {bins} bins of {neurons} neurons, too many to count; give wider bins"
+            )
+        spikes = self._tables["spikes"]
+        place = spikes["neuron"] * bins + np.minimum(spikes["time_fs"] // step, bins - 1)
+        return np.bincount(place, minlength=neurons * bins).astype(np.int64).reshape(neurons, bins)
 
     # ------------------------------------------------------------------ currents and fluxes
 
-    def current(self, id: str, t: Any) -> np.ndarray:
-        """Current of a loop, I_c, at times ``t`` (ns, any shape, 0 to :attr:`end`): quanta and the phase within the turn."""
-        return self._read(id, t, 0)
+    def current(self, id: str, t: ArrayLike, *, ramp: bool = True) -> Any:
+        """Current s = I/I_c in a loop at any times, exact between events.
 
-    def quanta(self, id: str, t: Any) -> np.ndarray:
-        """The part of the current that is whole flux quanta: the sum of 2 pi/beta e^(-dt/tau) over past fluxons (since a purge)."""
-        return self._read(id, t, 1)
+        s = q + (psi - leak)/beta_eff: decayed flux quanta, and the phase of the SQUID that has not completed a turn
+        yet. While a SQUID runs, its phase ramps from one fluxon to the next; what the engine feeds back, and what a
+        soma's threshold is compared with, is the staircase that this ramp runs through: ``ramp=False`` gives it, to
+        the bit.
 
-    def flux(self, id: str, t: Any) -> np.ndarray:
-        """Flux through a loop's SQUID, Phi0, at times ``t`` (ns)."""
-        return self._read(id, t, 2)
+        Arguments:
+            id: a dendrite, a neuron (its soma), ``<neuron>.soma`` or ``<neuron>.refractory``.
+            t: ns, any shape, any order, 0 to :attr:`end`. At an event's time the state after the event.
+            ramp: let the current follow the phase within a turn.
 
-    def phase(self, id: str, t: Any) -> np.ndarray:
-        """Phase within the turn, rad, counted from that of the resting SQUID."""
-        return self._read(id, t, 3)
+        Returns float64 in the shape of ``t`` (a float for one time).
+        Raises InputError for an unknown id, for times outside the run, and if the currents of this loop were not
+        recorded.
+        """
+        return self._sampled("current", id, t, ramp)
 
-    def _read(self, id: str, t: Any, column: int) -> np.ndarray:
-        from soen_event.engine.jit import compile_function
-        from soen_event.physics import readout
+    def flux(self, id: str, t: ArrayLike) -> Any:
+        """Flux in a loop's SQUID (Phi0) at any times; arguments as for :meth:`current`."""
+        return self._sampled("flux", id, t, False)
 
-        d = _place(id, self._loop_index(), "Recording.current")
-        if self.header["loop_ids"][d] not in set(self.header["record"]["currents"]):
-            raise InputError(f"Recording.current: {id!r} was not recorded; add \"currents\" to record= (or record={{'currents': [{id!r}]}})")
-        t = np.asarray(t, dtype=float)
-        flat = t.reshape(-1)
-        if flat.size and not (np.all(np.isfinite(flat)) and flat.min() >= 0.0 and flat.max() <= self.end * (1 + 1e-12)):
-            raise InputError(f"Recording.current: a time is outside the recording, which runs from 0 to {self.end:g} ns")
-        plan = self.plan
-        a, src = plan.arrays, plan.sources
-        trace = self.tables["trace"]
-        if not self._traces:
-            order = np.argsort(trace["loop"], kind="stable")
-            bounds = np.searchsorted(trace["loop"][order], np.arange(len(a.row) + 1))
-            self._traces = {k: order[bounds[k]:bounds[k + 1]] for k in range(len(a.row))}
-            modes = np.diff(a.mode_start)
-            self._amplitude_at = np.concatenate([[0], np.cumsum(modes[trace["loop"]])]).astype(np.int64)
-        rows = self._traces[d]
-        fs = np.floor(flat * 1e6 + 1e-3).astype(np.int64)  # a time that is an event's own to rounding counts as at the event
-        last = rows[np.maximum(np.searchsorted(trace["time_fs"][rows], fs, side="right") - 1, 0)]
-        modes = slice(a.mode_start[d], a.mode_start[d + 1])
-        out = np.empty((flat.size, 4))
-        compile_function(readout.read_all)(
-            flat, last, trace["time_fs"], trace["mode"], trace["values"], self.tables["amplitudes"]["value"], self._amplitude_at,
-            modes.stop - modes.start, a.mode_tau[modes], a.mode_arm[modes], a.tau[d], a.beta[d], src.rest, src.shape, src.scale,
-            src.levels, a.row[d], a.ib[d], a.rest_origin[d], plan.tau_0, out)
-        return out[:, column].reshape(t.shape)
+    def quanta(self, id: str, t: ArrayLike) -> Any:
+        """The part q of the current that sits in whole decayed flux quanta, in I_c; arguments as for
+        :meth:`current`."""
+        return self._sampled("quanta", id, t, False)
+
+    def phase(self, id: str, t: ArrayLike, *, ramp: bool = True) -> Any:
+        """Phase across a loop's SQUID beyond its whole turns, rad, from that at rest; arguments as for
+        :meth:`current`."""
+        return self._sampled("phase", id, t, ramp)
+
+    def _sampled(self, what: str, name: str, t: ArrayLike, ramp: bool) -> Any:
+        where = f"Recording.{what}"
+        d = self._loop(name, where)
+        try:
+            moments = np.asarray(t, dtype=float)
+        except (TypeError, ValueError):
+            raise InputError(f"{where}.t: {t!r} is not a time or an array of times; give ns") from None
+        flat = moments.ravel()
+        order, starts = self._groups("trace")
+        mine = order[starts[d] : starts[d + 1]]
+        if not len(mine):
+            raise InputError(
+                f'{where}: the current of {name!r} was not recorded; add "currents" to record= of simulate'
+            )
+        times = self._trace_times(d, mine)
+        self._check_times(where, flat, times[0])
+        # A time that is a whole number of fs counts as that, and distances from events are then the engine's to the bit.
+        near = np.rint(flat * 1e6).astype(np.int64)
+        beyond = flat - near * 1e-6
+        place = np.maximum(np.searchsorted(times, near - (beyond < 0.0), side="right") - 1, 0)
+        dt = np.maximum((near - times[place]) * 1e-6 + beyond, 0.0)
+        out = np.empty((len(flat), 4))
+        self._compute(d, mine[place], dt, ramp, out)
+        column = out[:, ("current", "flux", "quanta", "phase").index(what)]
+        return float(column[0]) if moments.ndim == 0 else column.reshape(moments.shape).copy()
+
+    def _trace_times(self, d: int, mine: NDArray[np.int64]) -> NDArray[np.int64]:
+        cache = self.__dict__.setdefault("_traced", {})
+        if d not in cache:
+            cache[d] = self._tables["trace"]["time_fs"][mine]
+        return cache[d]
+
+    def _check_times(self, where: str, t: NDArray[np.float64], first_fs: int) -> None:
+        if not len(t):
+            return
+        bad = ~np.isfinite(t)
+        if bad.any():
+            raise InputError(f"{where}.t: {t[bad][0]} is not a time; give finite times in ns")
+        low, high = float(t.min()), float(t.max())
+        if low < 0.0:
+            raise InputError(f"{where}.t: {low!r} ns is before the run begins; give times from 0 to {self.end!r} ns")
+        if high > self.end and np.rint(high * 1e6) > self._now_fs:
+            raise InputError(
+                f"{where}.t: {high!r} ns is after the end of the recording ({self.end!r} ns); give earlier times or run longer"
+            )
+        if low < first_fs * 1e-6:
+            raise InputError(
+                f"{where}.t: {low!r} ns is before this recording begins ({first_fs * 1e-6!r} ns, where the run was restored); "
+                "the earlier part is in the file of the run before"
+            )
+
+    @cached_property
+    def _amplitude_at(self) -> NDArray[np.int64]:
+        """Where the amplitudes of every trace row begin in their stream."""
+        modes = np.diff(self.plan.arrays.mode_start)[self._tables["trace"]["loop"]]
+        at = np.concatenate([[0], np.cumsum(modes)]).astype(np.int64)
+        if at[-1] != len(self._tables["amplitudes"]["value"]):
+            raise InputError(
+                f"Recording: its trace needs {at[-1]} amplitudes and there are {len(self._tables['amplitudes']['value'])}; "
+                "the file is damaged, use a copy of it or run again"
+            )
+        return at
+
+    def _compute(
+        self, d: int, row: NDArray[np.int64], dt: NDArray[np.float64], ramp: bool, out: NDArray[np.float64]
+    ) -> None:
+        a, sources = self.plan.arrays, self.plan.sources
+        modes = slice(int(a.mode_start[d]), int(a.mode_start[d + 1]))
+        trace = self._tables["trace"]
+        _sampler(len(row))(
+            row,
+            dt,
+            trace["mode"],
+            trace["values"],
+            self._tables["amplitudes"]["value"],
+            self._amplitude_at,
+            a.mode_tau[modes],
+            a.mode_arm[modes],
+            float(a.beta[d]),
+            float(a.tau[d]),
+            float(a.ib[d]),
+            float(a.rest_origin[d]),
+            int(a.row[d]),
+            sources.rest,
+            sources.shape,
+            sources.scale,
+            sources.levels,
+            float(self.plan.tau_0),
+            int(ramp),
+            out,
+        )
 
     # ------------------------------------------------------------------ energy
 
     @property
-    def energy(self) -> dict[str, dict[str, float]]:
-        """Energy in joules by loop id, and their sum under "total" (physics.md 8).
+    def energy(self) -> dict[str, Any]:
+        """Where the bias's energy went, in joules: ``{"total": {...}, "loops": {id: {...}}}``.
 
-        ``drawn``: work of the bias, i_b I_c Phi0 a fluxon; ``stored``: left in the loop when it was last touched; ``junctions``, ``leak``:
-        dissipated in the SQUID and in the leak resistor; ``purge``: lost when a spike empties the loop. drawn = stored + the rest.
+        ``drawn`` = fluxons 2 pi ib, from the bias; ``stored`` = beta_eff q^2/2, in the loop; ``junctions``, by the
+        slips; ``leak``, in the loop's resistor; ``purge``, by emptying the loop after a spike; all times I_c Phi0/2
+        pi. Drawn is the sum of the others. The phase within the turn holds no energy here. A loop's energies are
+        those at its own last event: what it stored then is counted as ``stored`` although some of it has leaked away
+        since.
         """
-        a = self.plan.arrays
-        unit = self.plan.device.Ic * 2.067833848461929e-15 / (2 * np.pi)
-        fluxons, slip, leak, purge, q = (np.asarray(self._state[name], dtype=float) for name in LOOP_PROGRESS)
-        columns = {"drawn": fluxons * 2 * np.pi * a.ib, "stored": 0.5 * a.beta * q * q, "junctions": slip, "leak": leak, "purge": purge}
-        out = {name: {k: float(v[d] * unit) for k, v in columns.items()} for d, name in enumerate(self.header["loop_ids"])}
-        out["total"] = {k: float(v.sum() * unit) for k, v in columns.items()}
-        return out
+        plan = self.plan
+        missing = [name for name in _COLUMNS if name not in self._progress]
+        if missing:
+            raise InputError(f"Recording.energy: this recording does not hold {', '.join(missing)}; run it again")
+        unit = plan.device.josephson_energy_J
+        q = np.asarray(self._progress["q_end"], dtype=float)
+        columns = {
+            "drawn": TWO_PI * plan.arrays.ib * np.asarray(self._progress["fluxons"], dtype=float),
+            "stored": 0.5 * plan.arrays.beta * q * q,
+            "junctions": np.asarray(self._progress["slip_loss"], dtype=float),
+            "leak": np.asarray(self._progress["leak_loss"], dtype=float),
+            "purge": np.asarray(self._progress["purge_loss"], dtype=float),
+        }
+        return {
+            "total": {name: float(math.fsum(column) * unit) for name, column in columns.items()},
+            "loops": {
+                loop: {name: float(column[k] * unit) for name, column in columns.items()}
+                for k, loop in enumerate(self.loop_ids)
+            },
+        }
 
-    # ------------------------------------------------------------------ files
+    # ------------------------------------------------------------------ to other libraries
 
-    def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
-        """Write the recording to an HDF5 file, atomically. An existing file is refused unless ``overwrite``."""
-        path = Path(path)
-        _refuse_existing(path, overwrite)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            sink = FileSink(temporary, {k: v for k, v in self.header.items() if k not in ("format", "version")})
-            for name, table in self.tables.items():
-                if len(next(iter(table.values()))):
-                    sink.append(name, table)
-            if self._interrupted:
-                sink.commit(self._state)
-                sink._file.close()
-            else:
-                sink.close(self._state)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+    def to_pandas(self, table: str = "spikes") -> pandas.DataFrame:
+        """One of the tables "spikes", "fluxons" or "photons" as a pandas DataFrame, in the order of the events.
 
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Recording:
-        """Read a recording, finished or cut off by a kill. Raises InputError for anything that is not one, or is damaged."""
-        import h5py
-
-        path = Path(path)
-        if not path.exists():
-            raise InputError(f"{path}: there is no such file")
-        if path.is_dir():
-            raise InputError(f"{path}: is a directory; give the name of a recording (an HDF5 file)")
-        if path.stat().st_size == 0:
-            raise InputError(f"{path}: is empty; give a recording (an HDF5 file written by soen)")
-        try:
-            file = h5py.File(path, "r", libver="latest", swmr=True)
-        except OSError as trouble:
-            raise InputError(f"{path}: is not a readable HDF5 file, or was cut off ({trouble}); give a recording written by soen") from trouble
-        with file:
-            if file.attrs.get("format") != FORMAT:
-                raise InputError(f"{path}: is an HDF5 file but not a recording; give one written by soen run --out or Recording.save")
-            if int(file.attrs["version"]) != VERSION:
-                raise InputError(f"{path}: is of recording version {file.attrs['version']}; this release reads version {VERSION}")
-            try:
-                header = json.loads(bytes(file["header"][()]))
-                slots, loops = file["commits"][()], file["loops"][()]
-                valid = [k for k in range(2) if slots[k, 0] > 0 and slots[k, -1] == _checksum(slots[k, :-1], loops[k])]
-                best = max(valid, key=lambda k: int(slots[k, 0]), default=None)
-                slot = np.zeros(_SLOT, dtype=np.int64) if best is None else slots[best]
-                rows = dict(zip(TABLES, slot[3:3 + len(TABLES)].tolist(), strict=True))
-                tables = {name: {c: file[name][c][:rows[name]] for c in columns} for name, columns in TABLES.items()}
-            except (OSError, KeyError, ValueError) as trouble:
-                raise InputError(f"{path}: is damaged ({trouble}); its checksums or tables do not match") from trouble
-        if any(len(c) != rows[name] for name, table in tables.items() for c in table.values()):
-            raise InputError(f"{path}: is damaged: it holds fewer rows than were acknowledged")
-        progress: dict[str, Any] = {"now_fs": int(slot[1]), "counts": dict(zip(COUNTS, slot[3 + len(TABLES):-1].tolist(), strict=True))}
-        found = np.zeros((len(header["loop_ids"]), len(LOOP_PROGRESS))) if best is None else loops[best]
-        progress.update({name: found[:, k].tolist() for k, name in enumerate(LOOP_PROGRESS)})
-        return cls(None, tables, header, progress, interrupted=best is None or slot[2] == 0)
-
-    # ------------------------------------------------------------------ other forms
-
-    def to_pandas(self, table: str = "spikes") -> Any:
-        """One of the event tables as a pandas DataFrame with times in ns and ids."""
-        try:
-            import pandas as pd
-        except ImportError as missing:
-            raise ImportError("Recording.to_pandas needs pandas; install it with: pip install pandas") from missing
-        parts = {"spikes": ("neuron", "neuron_ids"), "fluxons": ("loop", "loop_ids"), "photons": ("detector", "detector_ids")}
-        if table not in parts:
-            raise InputError(f"Recording.to_pandas: no table {table!r}{nearest(table, parts)}; choose one of {', '.join(parts)}")
-        column, ids = parts[table]
-        data = self.tables[table]
-        frame = {"time_ns": data["time_fs"] * 1e-6, column: np.array(self.header[ids], dtype=object)[data[column]]}
+        Columns: ``time`` (ns) and ``neuron``, ``loop`` or ``synapse`` (categories of ids); for photons also ``fate``.
+        Raises InputError if the table is not one of these or pandas is not installed.
+        """
+        pandas = _imported("pandas", "Recording.to_pandas")
+        owners = {
+            "spikes": ("neuron", self.neuron_ids),
+            "fluxons": ("loop", self.loop_ids),
+            "photons": ("synapse", self.detector_ids),
+        }
+        if table not in owners:
+            raise InputError(
+                f"Recording.to_pandas.table: {table!r} is unknown{nearest(table, owners)}; choose one of {', '.join(owners)}"
+            )
+        title, ids = owners[table]
+        columns = self._tables[table]
+        frame = {
+            "time": columns["time_fs"] * 1e-6,
+            title: pandas.Categorical.from_codes(columns[_OWNER[table]], categories=list(ids)),
+        }
         if table == "photons":
-            frame["fate"] = np.array(["detected", "hotspot", "dead time", "missed"], dtype=object)[data["fate"]]
-        return pd.DataFrame(frame)
+            frame["fate"] = pandas.Categorical.from_codes(columns["fate"], categories=list(FATES.values()))
+        return pandas.DataFrame(frame)
 
-    def to_xarray(self, ids: Sequence[str], times: Any) -> Any:
-        """Currents and fluxes of ``ids`` at ``times`` (ns) as an xarray Dataset (extra ``xarray``)."""
-        try:
-            import xarray as xr
-        except ImportError as missing:
-            raise ImportError("Recording.to_xarray needs xarray; install it with: pip install 'soen-event[xarray]'") from missing
-        times = np.asarray(times, dtype=float)
-        variables = {name: (("id", "time"), np.array([read(i, times) for i in ids]), {"units": unit})
-                     for name, read, unit in (("current", self.current, "I_c"), ("flux", self.flux, "Phi0"))}
-        return xr.Dataset(variables, coords={"id": list(ids), "time": ("time", times, {"units": "ns"})})
+    def to_xarray(self, ids: Iterable[str] | str, times: ArrayLike) -> xarray.Dataset:
+        """Currents (I_c) and fluxes (Phi0) of the loops ``ids`` at ``times`` (ns, one axis) as an xarray Dataset over
+        (id, time).
 
-    def to_neo(self) -> Any:
-        """Spikes as a neo Block, one SpikeTrain a neuron (extra ``neo``)."""
-        try:
-            import neo
-            import quantities as pq
-        except ImportError as missing:
-            raise ImportError("Recording.to_neo needs neo; install it with: pip install 'soen-event[neo]'") from missing
-        block, segment = neo.Block(name="soen_event"), neo.Segment()
-        for name, times in self.spikes.items():
-            segment.spiketrains.append(neo.SpikeTrain(times * pq.ns, t_start=0 * pq.ns, t_stop=self.end * pq.ns, name=name))
+        Raises InputError as :meth:`current` does, or if xarray is not installed.
+        """
+        xarray = _imported("xarray", "Recording.to_xarray", "xarray")
+        names = [ids] if isinstance(ids, str) else list(ids)
+        moments = np.atleast_1d(np.asarray(times, dtype=float))
+        if moments.ndim != 1:
+            raise InputError(f"Recording.to_xarray.times: an array of shape {moments.shape}; give times along one axis")
+        shape = (len(names), len(moments))
+        sampled = {
+            what: np.array([getattr(self, what)(name, moments) for name in names]).reshape(shape)
+            for what in ("current", "flux")
+        }
+        return xarray.Dataset(
+            {
+                "current": (("id", "time"), sampled["current"], {"units": "I_c"}),
+                "flux": (("id", "time"), sampled["flux"], {"units": "Phi0"}),
+            },
+            coords={"id": names, "time": ("time", moments, {"units": "ns"})},
+            attrs={"seed": self.seed, "plan_digest": self._header.get("plan_digest", ""), "status": self.status},
+        )
+
+    def to_neo(self) -> neo.Block:
+        """The spikes as a neo Block of one Segment with a SpikeTrain (ns) for every neuron, named by its id.
+
+        Raises InputError if neo is not installed.
+        """
+        neo = _imported("neo", "Recording.to_neo", "neo")
+        segment = neo.Segment(name="run")
+        for name in self.neuron_ids:
+            train = neo.SpikeTrain(self.spikes[name], units="ns", t_start=0.0, t_stop=self.end, name=name)
+            segment.spiketrains.append(train)
+        block = neo.Block(
+            name="soen-event", seed=self.seed, plan_digest=self._header.get("plan_digest", ""), status=self.status
+        )
         block.segments.append(segment)
         return block
 
+    # ------------------------------------------------------------------ comparing and showing
+
     def same_events(self, other: Recording) -> bool:
-        """Every table equals the other's to the bit."""
-        return all(np.array_equal(self.tables[t][c].view("i8"), other.tables[t][c].view("i8")) for t in TABLES for c in TABLES[t])
+        """Whether both hold the same rows in every table, to the bit, of parts of the same ids."""
+        if any(getattr(self, kind) != getattr(other, kind) for kind in ("loop_ids", "detector_ids", "neuron_ids")):
+            return False
+        return all(
+            column.shape == other._tables[table][name].shape
+            and column.tobytes() == other._tables[table][name].tobytes()
+            for table, columns in self._tables.items()
+            for name, column in columns.items()
+        )
 
     def summary(self) -> str:
-        """Some lines on how the run went."""
-        counts = self.event_counts
-        lines = [self.status, f"{self.header['engine']} engine, {self.header['resolution']} resolution, seed {self.seed}"]
-        lines += [f"{name.replace('_', ' '):>16s} {count:12,d}" for name, count in counts.items()]
+        """Some lines of text: status, where it came from, what it holds."""
+        rows = {table: len(next(iter(columns.values()))) for table, columns in self._tables.items()}
+        lines = [f"Recording of {self.end:g} ns; {self.status}"]
+        lines.append(
+            f"  network   {len(self.neuron_ids)} neurons, {len(self.loop_ids)} loops, {len(self.detector_ids)} detectors"
+        )
+        lines.append(
+            f"  run       {self._header.get('engine', '?')} engine, resolution {self._header.get('resolution', '?')}, seed {self.seed}, "
+            f"{self._header.get('created', 'undated')}"
+        )
+        lines.append(f"  written   by soen-event {self._header['versions'].get('soen_event', '?')}")
+        lines.append(
+            f"  holds     {rows['spikes']} spikes, {rows['fluxons']} fluxons, {rows['photons']} photons, "
+            f"currents of {len(np.unique(self._tables['trace']['loop']))} loops"
+        )
+        if self.event_counts:
+            lines.append(
+                "  events    " + ", ".join(f"{count} {name}" for name, count in self.event_counts.items() if count)
+            )
         return "\n".join(lines)
 
     def __repr__(self) -> str:
-        counts = self.event_counts
-        return f"<Recording of {self.end:g} ns: {counts['spikes']} spikes, {counts['fluxons']} fluxons, {counts['photons']} photons>"
+        state = "" if self.complete else ", interrupted"
+        return (
+            f"<Recording of {self.end:g} ns: {len(self.neuron_ids)} neurons, {len(self._tables['spikes']['time_fs'])} spikes, "
+            f"{len(self.loop_ids)} loops{state}>"
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is found anew when asked for."""
+        kept = ("_plan", "_network", "_header", "_progress", "_tables", "loop_ids", "detector_ids", "neuron_ids")
+        return {name: self.__dict__[name] for name in kept}
+
+
+def _row(index: Mapping[str, int], name: str, where: str, what: str) -> int:
+    try:
+        return index[name]
+    except (KeyError, TypeError):
+        raise UnknownId(f"{where}: there is no {what} {name!r}{nearest(name, index)}") from None
+
+
+def _frozen(column: NDArray[Any]) -> NDArray[Any]:
+    view = column.view()
+    view.flags.writeable = False
+    return view
+
+
+def _imported(name: str, where: str, extra: str | None = None) -> Any:
+    from importlib import import_module
+
+    try:
+        return import_module(name)
+    except ImportError as trouble:
+        how = f"'soen-event[{extra}]'" if extra else name
+        raise InputError(f"{where}: {name} is not installed; install it with: pip install {how}") from trouble
+
+
+_sampler_state: dict[str, Any] = {"points": 0, "compiled": None}
+
+
+def _sampler(points: int) -> Callable[..., None]:
+    """:func:`sample`, compiled once enough points have been asked for in this process that compiling (seconds) pays."""
+    _sampler_state["points"] += points
+    if _sampler_state["compiled"] is None:
+        if _sampler_state["points"] <= _PYTHON_POINTS:
+            return sample
+        from soen_event.engine.jit import compile_function
+
+        _sampler_state["compiled"] = compile_function(cast("FunctionType", sample))
+    return cast("Callable[..., None]", _sampler_state["compiled"])

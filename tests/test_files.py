@@ -528,7 +528,7 @@ connect:
   - {builder: all_to_all, source: 3, target: c}
 """
     assert [fault.split("; ")[0] for fault in faults_in(tmp_path, text)] == [
-        "net.yaml:3: populations[0]: Soma.thresold: unknown key (did you mean 'threshold'?)",
+        "net.yaml:3: populations[0]: Soma.thresold: unknown field (did you mean 'threshold'?)",
         "net.yaml:4: populations[1].size: 0 is out of range",
         "net.yaml:6: populations[3].name: 'c' is taken",
         "net.yaml:7: populations[4]: Synapse.weigth: not a field of a template (did you mean 'weight'?)",

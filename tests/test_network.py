@@ -181,11 +181,11 @@ def test_the_graph_is_a_networkx_graph_with_parts_on_nodes_and_edges():
 def test_copies_are_equal_and_independent(net):
     for other in (net.copy(), copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
         assert other == net
+        before = net.to_dict()
         other.add(Dendrite("new"))
-        other.parameters()["threshold"][:] = 0.01
+        other.parameters()["threshold"][:] = 0.0123
         assert other != net
-        assert "new" not in net
-        assert all(neuron.soma.threshold != 0.01 for neuron in net.neurons.values())
+        assert net.to_dict() == before
 
 
 def test_networks_differ_by_device_name_and_parts():
@@ -246,7 +246,7 @@ def test_a_circuit_value_and_its_number_take_each_others_place():
     [
         ("s9", {}, "there is no part 's9' (did you mean 's"),
         ("s1", {"id": "s3"}, "the id of 's1' is fixed"),
-        ("s1", {"weigth": 1}, "Synapse.weigth: unknown key (did you mean 'weight'?)"),
+        ("s1", {"weigth": 1}, "Synapse.weigth: unknown field (did you mean 'weight'?)"),
         ("s1", {"efficiency": 2}, "Synapse.efficiency: 2 is above 1"),
         ("n1", {"soma": {"thresold": 1}}, "did you mean 'threshold'?"),
         ("n1", {"soma": {"threshold": -1}}, "Soma.threshold: -1 is not above 0"),
@@ -508,6 +508,7 @@ def test_threshold_and_saturation_of_physics_md_2_2():
         assert module._saturation(device, soma, ib) == pytest.approx(0.3052 + 0.05 * k, abs=1e-4)
 
 
+@settings(deadline=None)
 @given(st.floats(1.1, 1.99), st.floats(0.2, 3.0), st.floats(0.2, 3.0))
 def test_threshold_flux_is_where_the_critical_current_is_the_bias(ib, beta_1, beta_2):
     from soen_event.physics.squid import critical_current
@@ -540,6 +541,7 @@ def test_auto_refractory_coupling_of_physics_md_4_2(ib, threshold, expected):
     assert net.refractory_coupling("m") == -0.3
 
 
+@settings(deadline=None)
 @given(st.floats(1.2, 1.95), st.floats(0.05, 0.9), st.floats(0.3, 3.0))
 def test_a_full_refractory_loop_pulls_from_firing_to_the_negative_threshold(ib, share, beta):
     device = Device(beta_1=beta, beta_2=beta)

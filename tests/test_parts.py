@@ -8,7 +8,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from soen_event import parts
@@ -67,6 +67,8 @@ def faults_of(build, *args, **kwargs) -> list[str]:
 
 ids = st.text("abcXYZ0189_.:/[]-", min_size=1, max_size=8)
 finite = st.floats(-1e6, 1e6)
+overlaps = st.sampled_from(["saturate", "restart"])
+arms = st.sampled_from(["first", "both"])
 
 
 def times(low: float = 0.0, high: float = 1e6):
@@ -80,9 +82,9 @@ def pulse_shapes(draw):
 
 
 @st.composite
-def loops(draw, beta: bool = True):
+def loops(draw):
     """Electrical fields that every loop shares, at times by circuit values."""
-    made_up = {"phi_offset": draw(finite), "feedthrough": draw(st.none() | st.floats(-1.0, 1.0))}
+    made_up = {"phi_offset": draw(finite)}
     if draw(st.booleans()):
         made_up["beta_over_2pi"] = draw(st.floats(0.5, 1e6))
     elif draw(st.booleans()):
@@ -114,6 +116,7 @@ def refractories(draw):
         J=draw(st.just("auto") | st.floats(-5.0, 0.0)),
         hotspot=draw(st.floats(1e-3, 1.0)),
         phi_peak=draw(st.floats(0.0, 2.0)),
+        overlap=draw(overlaps),
         **draw(loops()),
         **draw(pulse_shapes()),
     )
@@ -154,6 +157,7 @@ def synapses(draw, name="s", target="d"):
         efficiency=draw(st.floats(0.0, 1.0)),
         dead_time=draw(times()),
         recovery=draw(st.sampled_from(["full", "bias"])),
+        overlap=draw(overlaps),
         **draw(pulse_shapes()),
     )
 
@@ -166,9 +170,9 @@ def pulses(draw):
 @st.composite
 def drives(draw, target="d"):
     if draw(st.booleans()):
-        return Drive(target, pulses=draw(st.lists(pulses(), min_size=1, max_size=3)))
+        return Drive(target, pulses=draw(st.lists(pulses(), min_size=1, max_size=3)), arm=draw(arms))
     t = sorted(draw(st.lists(st.floats(0.0, 1e3), min_size=1, max_size=6)))
-    return Drive(target, points=[(each, draw(st.floats(-2.0, 2.0))) for each in t])
+    return Drive(target, points=[(each, draw(st.floats(-2.0, 2.0))) for each in t], arm=draw(arms))
 
 
 @st.composite
@@ -256,11 +260,13 @@ def test_parts_do_not_change(part):
         setattr(whole, next(iter(fields_of(part))), 1)
 
 
+@settings(deadline=None)
 @given(any_part)
 def test_plain_data_gives_the_part_back(part):
     assert made(type(part), part.as_dict()) == part
 
 
+@settings(deadline=None)
 @given(any_part, devices)
 def test_resolving_twice_changes_nothing_more(part, device):
     once = part.resolved(device)
@@ -443,7 +449,7 @@ def test_a_refractory_dendrite_does_not_excite():
 
 def test_unknown_and_missing_fields_are_told_with_the_nearest():
     faults = faults_of(made, Synapse, {"id": "s", "weigth": 1, "efficiency": 2})
-    assert faults[0] == "Synapse.weigth: unknown key (did you mean 'weight'?); remove it or correct it"
+    assert faults[0] == "Synapse.weigth: unknown field (did you mean 'weight'?); remove it or correct it"
     assert faults[1].startswith("Synapse.target: missing; give ")
     assert faults[2].startswith("Synapse.efficiency: 2 is above 1")
 

@@ -73,21 +73,6 @@ from soen_event.physics.loop import (
     wake_after,
 )
 from soen_event.physics.random import DETECTION, EMISSION_TIME, LOSS, uniform
-from soen_event.physics.readout import (
-    T_ARM,
-    T_ARM_SLOPE,
-    T_BASE,
-    T_CURVE,
-    T_EXT,
-    T_EXT_SLOPE,
-    T_KAPPA,
-    T_LEAK,
-    T_PSI,
-    T_Q,
-    T_RATE,
-    T_THETA,
-    TRACE_COLUMNS,
-)
 from soen_event.physics.source import level
 from soen_event.physics.transmitter import first_photon_delay
 from soen_event.plan import DARK, PHOTONS, PULSE
@@ -97,6 +82,9 @@ if TYPE_CHECKING:
     from soen_event.plan import Plan
 
 DONE, LOG_FULL, HEAP_FULL, BUDGET_SPENT = range(4)
+# Columns of a trace row, which the loop's mode amplitudes follow in Log.trace_amplitude.
+T_Q, T_LEAK, T_PSI, T_THETA, T_RATE, T_CURVE, T_KAPPA, T_BASE, T_EXT, T_EXT_SLOPE, T_ARM, T_ARM_SLOPE = range(12)
+TRACE_COLUMNS = 12
 N_SPIKES, N_FLUXONS, N_PHOTONS, N_TRACES, N_AMPLITUDES = range(5)
 
 
