@@ -69,7 +69,7 @@ def run(
     resolution: Annotated[
         str, typer.Option(metavar="NAME", help="fluxon: every flux quantum is an event.")
     ] = "fluxon",
-    seed: Annotated[int, typer.Option(metavar="N", help="Repeats a run exactly, where chance plays a part.")] = 0,
+    seed: Annotated[str, typer.Option(metavar="N", help="Repeats a run exactly, where chance plays a part.")] = "0",
     record: Annotated[
         str | None,
         typer.Option(
@@ -93,19 +93,20 @@ def run(
 
     Example: soen run net.yaml --photons photons.csv --duration 400 --out run.h5 --plot run.png
     """
-    length, wanted = _run_options(duration, engine, resolution, record, plot is not None)
     inputs = [net] if photons is None else [net, photons]
-    _gathered(
+    (length, wanted, number), network, stimulus, *_ = _gathered(
+        lambda: _run_options(duration, engine, resolution, record, seed, plot is not None),
+        lambda: _network(net),
+        lambda: _stimulus(photons),
         lambda: _check_output("--out", out, overwrite, inputs),
         lambda: _check_picture("--plot", plot, overwrite, [*inputs, *([out] if out else [])]),
     )
-    network, stimulus = _gathered(lambda: _network(net), lambda: _stimulus(photons))
 
     from soen_event.simulate import Simulation
 
     with _naming_options():
         held = Simulation(
-            network, stimulus, engine=engine, resolution=resolution, record=wanted, seed=seed, out=out,
+            network, stimulus, engine=engine, resolution=resolution, record=wanted, seed=number, out=out,
             overwrite=overwrite, duration=length,
         )  # fmt: skip
     warnings = [] if quiet or json_ else list(held.plan.warnings)
@@ -152,7 +153,8 @@ def info(net: Net, json_: Json = False) -> None:
         if len(array)
     }  # fmt: skip
     kinds = ("synapses", "dendrites", "neurons", "couplings", "waveguides", "drives")
-    counts = {kind: len(members) for kind, members in zip(kinds, network.sorted_parts(), strict=True)}
+    found: tuple[Any, ...] = network.sorted_parts()
+    counts = {kind: len(members) for kind, members in zip(kinds, found, strict=True)}
     _print_json(
         {
             "name": network.name, "device": dict(network.device.as_dict()), "parts": counts, "parameters": spread,
@@ -233,7 +235,8 @@ def plot(
     span = _span(window)
     names = [name.strip() for name in ids.split(",") if name.strip()] if ids is not None else None
     if names is not None and (not names or (chosen in ("dendrite", "source") and len(names) != 1)):
-        raise InputError(f"--ids: {ids!r} names {_count(len(names), 'part')}; give {'one' if names else 'at least one'}")
+        needed = "one" if names else "at least one"
+        raise InputError(f"--ids: {ids!r} names {_count(len(names), 'part')}; give {needed}")
     source = _network(file) if of_network else _recording(file)
     suffix = ".png" if kind is None or kind == kinds[0] else f"-{chosen}.png"
     target = out if out is not None else str(Path(file).with_name(Path(file).stem + suffix))
@@ -363,10 +366,11 @@ def _naming_options() -> Iterator[None]:
 
 
 def _run_options(
-    duration: str, engine: str, resolution: str, record: str | None, drawn: bool
-) -> tuple[float, dict[str, Any]]:
-    """The duration in ns and what to record, judged together with the choices of engine and resolution."""
+    duration: str, engine: str, resolution: str, record: str | None, seed: str, drawn: bool
+) -> tuple[float, dict[str, Any], int]:
+    """The duration in ns, what to record and the seed, judged together with the choices of engine and resolution."""
     from soen_event import units
+    from soen_event.physics.random import checked_seed
     from soen_event.simulate import ENGINES, RECORDABLE
 
     faults = []
@@ -390,9 +394,14 @@ def _run_options(
             wanted[name] = None
         elif wanted.get(name, ()) is not None:
             wanted.setdefault(name, []).append(part)
+    number = 0
+    try:
+        number = checked_seed(int(seed) if seed.strip().lstrip("+-").isdecimal() and len(seed) < 100 else seed)
+    except InputError as error:
+        faults += [f"--{fault}" for fault in error.faults]
     if faults:
         raise InputError(faults)
-    return length, wanted
+    return length, wanted, number
 
 
 def _number_or_text(text: str) -> Any:
@@ -490,6 +499,9 @@ def _drawn(
     if kind == "raster":
         return plotting.raster(source, names)
     recorded = [name for name in source.loop_ids if name in (source.provenance.get("record") or {}).get("currents", ())]
+    if not recorded:
+        remedy = "run it again with --record spikes,fluxons,currents"
+        raise InputError(f"--kind: {kind!r} needs currents, and {file} holds none; {remedy}")
     if kind == "traces":
         return plotting.traces(source, names or recorded, what)
     if names is None and len(recorded) != 1:
@@ -520,12 +532,16 @@ def _told(recording: Recording, warnings: Any, out: str | None, spent: float) ->
 def _print_run(net: str, recording: Recording, spent: float, out: str | None, plot: str | None) -> None:
     counts = recording.event_counts
     told = recording.provenance
+    detectors = set(recording.detector_ids)
+    spikes = zip(recording.neuron_ids, recording.spike_counts().tolist(), strict=True)
+    own = sum(count for name, count in spikes if f"{name}.refractory.synapse" in detectors)
+    photons = counts["photons"] - own  # what a soma sends to its own refractory dendrite is no light
     print(recording.status)
     lost = counts["photons"] - counts["detections"]
     rows = [
         ("network", net),
         ("engine", f"{told['engine']}, {told['resolution']} resolution, seed {recording.seed}, {spent:.3g} s of CPU"),
-        ("photons", f"{counts['photons']:,d}" + (f", {lost:,d} of them not detected" if lost else "")),
+        ("photons", f"{photons:,d}" + (f", {lost:,d} of them not detected" if lost else "")),
         ("fluxons", f"{counts['fluxons']:,d} in {_count(len(recording.loop_ids), 'loop')}"),
         ("spikes", f"{counts['spikes']:,d} of {_count(len(recording.neuron_ids), 'neuron')}"),
         ("energy", f"{recording.energy['total']['drawn'] * 1e18:,.4g} aJ drawn from the biases of the loops"),
@@ -557,7 +573,7 @@ def _tell(line: str) -> None:
 def _console() -> Any:
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else 110, highlight=False)
+    return Console(width=None if sys.stdout.isatty() else 116, highlight=False)
 
 
 def _versions() -> dict[str, str]:
@@ -667,14 +683,14 @@ def _usage_fault(error: Any) -> list[str]:
     kind = type(error).__name__
     if kind == "NoSuchOption":
         known = [word for word in options if word.startswith("-")] + ["--help"]
-        text = f"{option}: there is no such option{nearest(option, known)}"
+        text = f"{option}: there is no such option{nearest(str(option), known)}"
     elif kind == "MissingParameter" and parameter is not None:
         is_option = parameter.param_type_name == "option"
         name = parameter.opts[0] if is_option else (parameter.metavar or parameter.name.upper())
-        told = (getattr(parameter, "help", None) or "").rstrip(".")
-        text = f"{name}: missing; give {name}{f' ({told})' if told else ''}"
+        told = (getattr(parameter, "help", None) or "a value").rstrip(".")
+        text = f"{name}: missing; wanted: {told[0].lower()}{told[1:]}"
     else:
-        text = error.format_message()
+        text = str(error.format_message()).rstrip(".")
     return [f"{text}; see {place} --help"]
 
 

@@ -379,14 +379,18 @@ class Network:
         self._show(name, new)
         return new
 
-    def remove(self, name: str) -> None:
+    def remove(self, name: str | Drive) -> None:
         """Remove a part; with a dendrite or neuron its couplings, waveguides and drives, with a synapse its waveguides.
 
-        Synapses aimed at a removed part stay, and :meth:`validate` tells of them until they are aimed elsewhere.
+        A drive, which has no name, is given itself. Synapses aimed at a removed part stay, and :meth:`validate` tells
+        of them until they are aimed elsewhere.
 
         Raises:
             InputError: no such part.
         """
+        if isinstance(name, Drive):
+            self._remove_drive(name)
+            return
         part = self[name]
         self._forget_columns()
         if isinstance(part, Coupling | Waveguide):
@@ -402,6 +406,17 @@ class Network:
             self._graph.add_edges_from((source, name, SYNAPSE_EDGE) for source in aimed)
         for end in ends:
             self._drop_placeholder(end)
+
+    def _remove_drive(self, drive: Drive) -> None:
+        data = self._graph.nodes[drive.target] if drive.target in self._graph else {}
+        there = list(data.get("drives", ()))
+        if drive not in there:
+            raise InputError(f"Network.remove: there is no such drive on {drive.target!r}; give one of Network.drives")
+        there.remove(drive)
+        data["drives"] = tuple(there)
+        if not there:
+            del data["drives"]
+        self._drop_placeholder(drive.target)
 
     def _drop_placeholder(self, name: str) -> None:
         """Forget a name that no part bears and that nothing mentions any more."""

@@ -14,7 +14,7 @@ import os
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from soen_event.network import Network
     from soen_event.plan import Plan
     from soen_event.recording import Recording
+
+_Row: TypeAlias = "tuple[str, list[tuple[NDArray[np.float64], str]]]"  # a name, and trains with their colours
 
 __all__ = ["confusion", "dendrite", "network", "overview", "raster", "save", "source_map", "traces"]
 
@@ -188,22 +190,26 @@ def overview(rec: Recording, window: tuple[float, float] | None = None) -> Figur
         InputError: the window is no part of the run.
     """
     start, stop = _window(rec, window)
-    panels: list[tuple[str, str, list[tuple[str, list[tuple[NDArray[np.float64], str]]]]]] = []
-    arrived = sorted(rec.photons, key=_natural)
+
+    def shown(train: NDArray[np.float64]) -> NDArray[np.float64]:
+        return train[(train >= start) & (train <= stop)]
+
+    panels: list[tuple[str, str, list[_Row]]] = []
+    arrived = sorted((name for name in rec.photons if not name.endswith(".refractory.synapse")), key=_natural)
     if arrived:
         found, lost = rec.detections, rec.lost
-        rows = [(name, [(found[name], SKY), (lost[name], VERMILION)]) for name in arrived]
-        missed = sum(lost[name].size for name in arrived)
-        told = _counted(sum(found[name].size for name in arrived), "detected photon")
-        panels.append((told + (f", {missed} lost (red)" if missed else ""), "synapse", rows))
+        rows = [(name, [(shown(found[name]), ORANGE), (shown(lost[name]), GREY)]) for name in arrived]
+        missed = sum(trains[1][0].size for _, trains in rows)
+        told = _counted(sum(trains[0][0].size for _, trains in rows), "detected photon")
+        panels.append((told + (f", {missed} lost (grey)" if missed else ""), "synapse", rows))
     loops = sorted(rec.fluxons, key=_natural)
     if loops:
-        rows = [(name, [(rec.fluxons[name], BLUE)]) for name in loops]
-        panels.append((_counted(sum(rec.fluxons[name].size for name in loops), "fluxon"), "loop", rows))
+        rows = [(name, [(shown(rec.fluxons[name]), BLUE)]) for name in loops]
+        panels.append((_counted(sum(trains[0][0].size for _, trains in rows), "fluxon"), "loop", rows))
     neurons = sorted(rec.spikes, key=_natural)
     if neurons or not panels:
-        rows = [(name, [(rec.spikes[name], BLACK)]) for name in neurons]
-        panels.append((_counted(sum(rec.spikes[name].size for name in neurons), "spike"), "neuron", rows))
+        rows = [(name, [(shown(rec.spikes[name]), BLACK)]) for name in neurons]
+        panels.append((_counted(sum(trains[0][0].size for _, trains in rows), "spike"), "neuron", rows))
     heights = [float(np.clip(0.2 * len(rows) + 0.5, 0.8, 3.6)) for _, _, rows in panels]
     with _styled():
         figure = _figure(7.0, sum(heights) + 0.35 * len(panels) + 0.4)
@@ -212,6 +218,7 @@ def overview(rec: Recording, window: tuple[float, float] | None = None) -> Figur
             _rows(ax, rows, (start, stop), word)
             ax.set_title(title)
         axes[-1].set_xlabel("time (ns)")
+        figure.align_ylabels(axes)
     return figure
 
 
@@ -228,7 +235,7 @@ def _height(rows: int) -> float:
 
 
 def _rows(
-    ax: Axes, rows: list[tuple[str, list[tuple[NDArray[np.float64], str]]]], window: tuple[float, float], word: str
+    ax: Axes, rows: list[_Row], window: tuple[float, float], word: str
 ) -> None:
     """Rows of ticks from the top; so many that they would blacken the panel are shown as a density instead."""
     total = sum(train.size for _, trains in rows for train, _ in trains)
@@ -237,17 +244,13 @@ def _rows(
     else:
         for k, (_, trains) in enumerate(rows):
             for train, colour in trains:
-                thin = 1.0 if train.size < 2000 else 0.5
+                thin = 1.2 if train.size < 500 else 0.5
                 ax.vlines(train, k - 0.38, k + 0.38, color=colour, lw=thin, rasterized=total > _MOST_TICKS // 10)
     names = [name for name, _ in rows]
-    if len(names) <= _LONGEST_LIST:
-        ax.set_yticks(range(len(names)), names)
-        ax.tick_params(axis="y", length=0)
-        if len(names) > 25:
-            ax.tick_params(axis="y", labelsize=6)
-        ax.set_ylabel(word)
-    else:
-        ax.set_ylabel(f"{word} (row of {len(names)})")
+    step = math.ceil(len(names) / 20) if len(names) > 25 else 1
+    ax.set_yticks(range(0, len(names), step), names[::step])
+    ax.tick_params(axis="y", length=0 if step == 1 else 2)
+    ax.set_ylabel(word if step == 1 else f"{word} (1 in {step} named)")
     ax.set_ylim(len(names) - 0.5 if names else 0.5, -0.5)
     ax.set_xlim(*window)
     ax.grid(axis="x", color=PALE, lw=0.6)
@@ -261,7 +264,7 @@ def _density(ax: Axes, trains: list[NDArray[np.float64]], window: tuple[float, f
     picture = ax.imshow(counts, extent=extent, aspect="auto", cmap=MAP, interpolation="nearest")
     bar = ax.figure.colorbar(picture, ax=ax, pad=0.01)
     bar.set_label("events/ns")
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
 
 
 def _window(rec: Recording, window: tuple[float, float] | None) -> tuple[float, float]:
@@ -317,18 +320,19 @@ def traces(
         for k, (name, t, values) in enumerate(curves):
             colour, dash = LINES[k % len(LINES)], ("-", (0, (5, 1.5)), (0, (1, 1)))[k // len(LINES) % 3]
             ax.plot(t, values, color=colour, ls=dash, lw=1.2, label=name)
-            threshold = _soma_threshold(rec, name) if what == "current" else None
-            if threshold is not None and len(curves) <= 6:
-                ax.axhline(threshold, color=colour, lw=0.8, ls="--", alpha=0.8)
-        ax.set_xlim(curves[0][1].min(), curves[0][1].max())
+        thresholds = {_soma_threshold(rec, name) for name in names if what == "current"} - {None}
+        for k, threshold in enumerate(sorted(thresholds, key=float)):  # type: ignore[arg-type]
+            told = {} if k else {"label": "spike threshold"}
+            ax.axhline(float(threshold), color=GREY, lw=0.9, ls="--", **told)  # type: ignore[arg-type]
+        ax.set_xlim(min(t.min() for _, t, _ in curves), max(t.max() for _, t, _ in curves))
         ax.set_xlabel("time (ns)")
         ax.set_ylabel(_TRACE_LABELS[what])
         ax.grid(color=PALE, lw=0.6)
         ax.set_axisbelow(True)
-        if len(curves) > 1:
+        if len(curves) > 1 or thresholds:
             beside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
             ax.legend(**(beside if len(curves) > 6 else {"loc": "best"}), ncols=1 + (len(curves) - 1) // 16)
-        else:
+        if len(curves) == 1:
             ax.set_title(names[0])
     return ax
 
@@ -366,8 +370,9 @@ def dendrite(rec: Recording, id: str, window: tuple[float, float] | None = None,
         axes = figure.subplots(4, 1, sharex=True, height_ratios=[1.0, 0.22, 0.7, 1.25])
         top, ticks, rate, bottom = axes
         top.plot(t, flux, color=GREEN, lw=1.3)
-        for level in _threshold_fluxes(plan, place, flux):
-            top.axhline(level, color=GREY, lw=0.9, ls="--")
+        for k, level in enumerate(_threshold_fluxes(plan, place, flux)):
+            told = {} if k else {"label": "threshold of the empty loop"}
+            top.axhline(level, color=GREY, lw=0.9, ls="--", **told)
         top.set_ylabel("flux $\\varphi$ ($\\Phi_0$)")
         top.set_title(f"{id}: {_counted(len(inside), 'fluxon')}")
         ticks.vlines(inside, 0.0, 1.0, color=BLACK, lw=0.5 if len(inside) > 200 else 0.8)
@@ -379,7 +384,7 @@ def dendrite(rec: Recording, id: str, window: tuple[float, float] | None = None,
             rate.stairs(1.0 / np.diff(inside), inside, color=BLUE, lw=1.0, baseline=None)
         rate.set_ylim(bottom=0.0)
         rate.set_ylabel("rate (GHz)")
-        bottom.plot(t, current, color=VERMILION, lw=1.3, label="current")
+        bottom.plot(t, current, color=VERMILION, lw=1.3)
         shown = np.where(limit > 0.0, limit, np.nan)
         bottom.plot(t[:: max(1, len(t) // 3000)], shown, color=GREY, lw=0.9, ls="--", label="largest at this flux")
         threshold = _soma_threshold(rec, id)
@@ -389,7 +394,9 @@ def dendrite(rec: Recording, id: str, window: tuple[float, float] | None = None,
         bottom.set_ylabel("current $s$ ($I_c$)")
         bottom.set_xlabel("time (ns)")
         bottom.set_xlim(start, stop)
-        bottom.legend(loc="upper right")
+        for ax in (top, bottom):
+            if ax.get_legend_handles_labels()[0]:
+                ax.legend(loc="best")
         for ax in (top, rate, bottom):
             ax.grid(color=PALE, lw=0.6)
             ax.set_axisbelow(True)
@@ -478,7 +485,7 @@ def source_map(what: Device | Plan, row: str | int | None = None, ax: Axes | Non
         ax.legend(loc="lower center", bbox_to_anchor=(1.0 / 3.0, 0.0))
         bar = ax.figure.colorbar(picture, ax=ax, pad=0.02)
         bar.set_label("fluxon rate (GHz)")
-        bar.outline.set_linewidth(0.5)  # type: ignore[operator]
+        bar.outline.set_linewidth(0.5)
     return ax
 
 
@@ -557,7 +564,7 @@ def confusion(
         ax.set_title(title if title is not None else f"{right:.1f} % right of {total:g}")
         bar = ax.figure.colorbar(picture, ax=ax, pad=0.03, shrink=0.85)
         bar.set_label("share of the row")
-        bar.outline.set_visible(False)  # type: ignore[operator]
+        bar.outline.set_visible(False)
     return ax
 
 
@@ -570,7 +577,8 @@ def network(
 ) -> Axes:
     """Draw the graph: synapses, dendrites and somas, with couplings, inhibition and light told apart.
 
-    Signals run from left to right unless they run in circles (a few waveguides back are allowed). The wider a line, the stronger its coupling.
+    Signals run from left to right unless they run in circles (a few waveguides back are allowed). The wider a line, the
+    stronger its coupling.
 
     Args:
         net: a Network.
@@ -636,7 +644,8 @@ def _edges(net: Network) -> list[_Edge]:
             found.append(_Edge(name, synapse.target, kind, 0.3))
     for c in couplings:
         found.append(_Edge(c.source, c.target, "excitatory" if c.J >= 0.0 else "inhibitory", abs(c.J) / largest))
-    found += [_Edge(w.source, w.target, "light", 0.5) for w in net.waveguides if w.source in known and w.target in known]
+    guides = [w for w in net.waveguides if w.source in known and w.target in known]
+    found += [_Edge(w.source, w.target, "light", 0.5) for w in guides]
     return found
 
 
@@ -811,6 +820,8 @@ def _write_names(
 ) -> None:
     from matplotlib.patheffects import withStroke
 
+    offset: tuple[float, float]
+    how: dict[str, Any]
     halo = [withStroke(linewidth=2.0, foreground="white")]
     for name, place in where.items():
         if name in net.synapses:

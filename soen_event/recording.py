@@ -113,8 +113,7 @@ class Sink(Protocol):
 
 
 def _checked_rows(table: str, columns: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
-    """The columns of some rows of ``table``, with the right types; raises ValueError for columns that do not fit the
-    table."""
+    """The columns of some rows of ``table``, with the right types; raises ValueError if they do not fit the table."""
     schema = TABLES.get(table)
     if schema is None:
         raise ValueError(f"a recording has no table {table!r}{nearest(table, TABLES)}")
@@ -185,10 +184,12 @@ class FileSink:
     Arguments:
         path: the file. It comes into being under another name beside it and takes its own once its header is
             complete, so a file that is overwritten stays until then.
-        header: what :attr:`Recording.provenance` tells; plain data with ``loop_ids``, ``detector_ids`` and
-        ``neuron_ids``. overwrite: replace an existing file. compression: None, "gzip" or "lzf", of the tables'
-        chunks. durable: wait at every commit until the disk has the data, so that it survives a power cut too, not
-        only a kill. chunk: rows in a chunk. atomic: let the file take its name only when it is closed.
+        header: what :attr:`Recording.provenance` tells; plain data with ``loop_ids``, ``detector_ids``, ``neuron_ids``.
+        overwrite: replace an existing file.
+        compression: None, "gzip" or "lzf", of the tables' chunks.
+        durable: wait at every commit until the disk has the data, so that it survives a power cut too, not only a kill.
+        chunk: rows in a chunk.
+        atomic: let the file take its name only when it is closed.
 
     Raises :class:`~soen_event.errors.InputError` if the file exists and must not be replaced, or can not be made.
     """
@@ -301,8 +302,7 @@ class FileSink:
         self._written[table] = stop
 
     def commit(self, progress: Mapping[str, Any]) -> None:
-        """Acknowledge all rows so far: once this has returned, :meth:`Recording.load` finds them and ``progress``,
-        whatever happens."""
+        """Acknowledge all rows so far: once this has returned, they and ``progress`` are found, whatever happens."""
         self._check_open()
         self._flush()  # the rows first, then the slot that counts them
         self._slot(progress, {table: rows.joined() for table, rows in self._waiting.items() if rows.count})
@@ -471,7 +471,7 @@ def _read(path: Path) -> tuple[Tables, dict[str, Any], dict[str, Any]]:
             kind, version = file.attrs.get("format"), file.attrs.get("version")
             if kind != FORMAT:
                 raise InputError(
-                    f"{path}: is an HDF5 file but not a recording (its attribute 'format' is {kind!r}, not {FORMAT!r}); "
+                    f"{path}: is HDF5 but not a recording (its attribute 'format' is {kind!r}, not {FORMAT!r}); "
                     "give a file that simulate(..., out=...) or Recording.save wrote"
                 )
             if version != VERSION:
@@ -536,8 +536,7 @@ def _check_rows(tables: Tables, header: Mapping[str, Any]) -> None:
 
 
 def phase_in_turn(theta: float, slow: float) -> float:
-    """Phase of a running SQUID since the middle of its turn, from -pi to pi, when its mean phase is ``theta`` in [0,
-    2 pi].
+    """Phase of a running SQUID from the middle of its turn, -pi to pi, when its mean phase is ``theta``, 0 to 2 pi.
 
     A SQUID near threshold does not turn evenly: it waits at its bottleneck, where its phase moves ``slow`` (0 to 1)
     times as fast as on average, f u/r by the saddle-node x' = f u + kappa x^2 (circuit.md 5). Between that and its
@@ -573,8 +572,7 @@ def sample(
     ramp: int,
     out: Any,
 ) -> None:
-    """State of one loop ``dt`` (ns) after its trace rows ``row``, one line of ``out`` each: current, flux, quanta,
-    phase.
+    """State of a loop ``dt`` (ns) after its trace rows ``row``; lines of ``out``: current, flux, quanta, phase.
 
     The same steps in the same order as the engine's ``touch``, so that without ``ramp`` the bits are the engine's.
     ``amplitude[at[k]:]`` are the modes of trace row k; ``mode_tau``, ``mode_arm`` those of the loop.
@@ -650,8 +648,7 @@ def sample(
 
 
 class ById(Mapping[str, _T], Generic[_T]):
-    """Something of every recorded part, by id in ascending order. A neuron's id stands for its soma where loops are
-    asked for."""
+    """Something of every recorded part, by id in ascending order. A neuron's id stands for its soma among loops."""
 
     def __init__(self, ids: Iterable[str], find: Callable[[str], int], value: Callable[[int], _T], length: int):
         self._ids, self._find, self._value, self._length = ids, find, value, length
@@ -714,8 +711,7 @@ class Recording:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], network: Network | None = None) -> Recording:
-        """Read a recording file, whole or left behind by a killed run; of a run that still goes, what it has
-        acknowledged.
+        """Read a recording file, whole or left behind by a killed run; of a run that still goes, what is acknowledged.
 
         Everything is read and its checksums are compared. ``network``: use it in place of the one in the file.
 
@@ -749,12 +745,12 @@ class Recording:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """Where the recording came from: ``network`` (plain data), ``drives``, ``seed``, ``engine``, ``resolution``,
-        ``record``, ``duration_ns``, ``created`` (ISO 8601), ``plan_digest``, ``versions`` and whatever else the run
-        put down."""
-        return {
-            key: value for key, value in self._header.items() if key not in ("loop_ids", "detector_ids", "neuron_ids")
-        }
+        """Where the recording came from, as plain data.
+
+        ``network``, ``drives``, ``seed``, ``engine``, ``resolution``, ``record``, ``duration_ns``, ``created`` (ISO
+        8601), ``plan_digest``, ``versions`` and whatever else the run put down.
+        """
+        return {key: value for key, value in self._header.items() if not key.endswith("_ids")}
 
     @property
     def seed(self) -> int | None:
@@ -786,8 +782,8 @@ class Recording:
         """A sentence that says how the run ended and what to do about it."""
         if not self.complete:
             return (
-                f"the run was interrupted at t = {self.end:g} ns{self._of_all}, or still goes on; what happened until then is here. "
-                "Run it again (the same seed gives the same events), or restore its last checkpoint"
+                f"the run was interrupted at t = {self.end:g} ns{self._of_all}, or still goes on; what happened "
+                "until then is here. Run it again (the same seed gives the same events), or restore its last checkpoint"
             )
         if self._now_fs < int(np.rint(self.duration * 1e6)):
             return f"the run was held at t = {self.end:g} ns{self._of_all}; call Simulation.run to go on"
@@ -806,7 +802,7 @@ class Recording:
             return self._network
         if "network" not in self._header:
             raise InputError(
-                "Recording.network: the recording does not hold its network; give it with Recording.load(path, network=...)"
+                "Recording.network: the recording does not hold its network; load it with Recording.load(path, network)"
             )
         return Network.from_dict(self._header["network"])
 
@@ -823,9 +819,9 @@ class Recording:
             if plan.digest != self._header.get("plan_digest"):
                 writer = self._header.get("versions", {}).get("soen_event", "of unknown version")
                 raise InputError(
-                    f"Recording.plan: the network does not lower to the plan that ran; it was edited, or lowered by another "
-                    f"version (the run's was soen-event {writer}, this is {_versions()['soen_event']}). Spikes, fluxons and "
-                    "photons can be read; for currents use the network and the version of the run"
+                    "Recording.plan: the network does not lower to the plan that ran; it was edited, or lowered by "
+                    f"another version (the run's was soen-event {writer}, this is {_versions()['soen_event']}). "
+                    "Events can be read without it; for currents use the network and the version of the run"
                 )
             self._plan = plan
         return self._plan
@@ -979,14 +975,14 @@ class Recording:
             or width < 1e-6
         ):
             raise InputError(
-                f"Recording.binned.width: {width!r} is not a finite time of at least 1e-6 ns; give the width of a bin in ns"
+                f"Recording.binned.width: {width!r} is not a finite time of at least 1e-6 ns; give a width in ns"
             )
         step = round(float(width) * 1e6)
         bins = max(-(-self._now_fs // step), 1)
         neurons = len(self.neuron_ids)
         if bins * max(neurons, 1) > 1 << 31:
             raise InputError(
-                f"Recording.binned.width: {width!r} ns makes {bins} bins of {neurons} neurons, too many to count; give wider bins"
+                f"Recording.binned.width: {width!r} ns makes {bins} bins of {neurons} neurons; give wider bins"
             )
         spikes = self._tables["spikes"]
         place = spikes["neuron"] * bins + np.minimum(spikes["time_fs"] // step, bins - 1)
@@ -1018,13 +1014,11 @@ class Recording:
         return self._sampled("flux", id, t, False)
 
     def quanta(self, id: str, t: ArrayLike) -> Any:
-        """The part q of the current that sits in whole decayed flux quanta, in I_c; arguments as for
-        :meth:`current`."""
+        """The part q of the current that is whole, decayed flux quanta (I_c); arguments as for :meth:`current`."""
         return self._sampled("quanta", id, t, False)
 
     def phase(self, id: str, t: ArrayLike, *, ramp: bool = True) -> Any:
-        """Phase across a loop's SQUID beyond its whole turns, rad, from that at rest; arguments as for
-        :meth:`current`."""
+        """Phase across a loop's SQUID beyond whole turns (rad, 0 at rest); arguments as for :meth:`current`."""
         return self._sampled("phase", id, t, ramp)
 
     def _sampled(self, what: str, name: str, t: ArrayLike, ramp: bool) -> Any:
@@ -1043,7 +1037,7 @@ class Recording:
             )
         times = self._trace_times(d, mine)
         self._check_times(where, flat, times[0])
-        # A time that is a whole number of fs counts as that, and distances from events are then the engine's to the bit.
+        # A time that is a whole number of fs counts as that: distances from events are then the engine's to the bit.
         near = np.rint(flat * 1e6).astype(np.int64)
         beyond = flat - near * 1e-6
         place = np.maximum(np.searchsorted(times, near - (beyond < 0.0), side="right") - 1, 0)
@@ -1070,12 +1064,13 @@ class Recording:
             raise InputError(f"{where}.t: {low!r} ns is before the run begins; give times from 0 to {self.end!r} ns")
         if high > self.end and np.rint(high * 1e6) > self._now_fs:
             raise InputError(
-                f"{where}.t: {high!r} ns is after the end of the recording ({self.end!r} ns); give earlier times or run longer"
+                f"{where}.t: {high!r} ns is after the end of the recording ({self.end!r} ns); give earlier times, or "
+                "run longer"
             )
         if low < first_fs * 1e-6:
             raise InputError(
-                f"{where}.t: {low!r} ns is before this recording begins ({first_fs * 1e-6!r} ns, where the run was restored); "
-                "the earlier part is in the file of the run before"
+                f"{where}.t: {low!r} ns is before this recording begins ({first_fs * 1e-6!r} ns, where the run was "
+                "restored); the earlier part is in the file of the run before"
             )
 
     @cached_property
@@ -1085,7 +1080,7 @@ class Recording:
         at = np.concatenate([[0], np.cumsum(modes)]).astype(np.int64)
         if at[-1] != len(self._tables["amplitudes"]["value"]):
             raise InputError(
-                f"Recording: its trace needs {at[-1]} amplitudes and there are {len(self._tables['amplitudes']['value'])}; "
+                f"Recording: its trace needs {at[-1]} amplitudes, not {len(self._tables['amplitudes']['value'])}; "
                 "the file is damaged, use a copy of it or run again"
             )
         return at
@@ -1168,7 +1163,7 @@ class Recording:
         }
         if table not in owners:
             raise InputError(
-                f"Recording.to_pandas.table: {table!r} is unknown{nearest(table, owners)}; choose one of {', '.join(owners)}"
+                f"Recording.to_pandas.table: {table!r} is unknown{nearest(table, owners)}; choose one of {[*owners]}"
             )
         title, ids = owners[table]
         columns = self._tables[table]
@@ -1237,31 +1232,27 @@ class Recording:
     def summary(self) -> str:
         """Some lines of text: status, where it came from, what it holds."""
         rows = {table: len(next(iter(columns.values()))) for table, columns in self._tables.items()}
-        lines = [f"Recording of {self.end:g} ns; {self.status}"]
-        lines.append(
-            f"  network   {len(self.neuron_ids)} neurons, {len(self.loop_ids)} loops, {len(self.detector_ids)} detectors"
-        )
-        lines.append(
-            f"  run       {self._header.get('engine', '?')} engine, resolution {self._header.get('resolution', '?')}, seed {self.seed}, "
-            f"{self._header.get('created', 'undated')}"
-        )
-        lines.append(f"  written   by soen-event {self._header['versions'].get('soen_event', '?')}")
-        lines.append(
-            f"  holds     {rows['spikes']} spikes, {rows['fluxons']} fluxons, {rows['photons']} photons, "
-            f"currents of {len(np.unique(self._tables['trace']['loop']))} loops"
-        )
+        traced = len(np.unique(self._tables["trace"]["loop"]))
+        parts = f"{len(self.neuron_ids)} neurons, {len(self.loop_ids)} loops, {len(self.detector_ids)} detectors"
+        origin = [f"{self._header[key]} {key}" for key in ("engine", "resolution") if key in self._header]
+        origin += [f"seed {self.seed}", str(self._header.get("created", ""))]
+        lines = [
+            f"Recording of {self.end:g} ns; {self.status}",
+            f"  network  {parts}",
+            f"  run      {', '.join(filter(None, origin))}",
+            f"  written  by soen-event {self._header['versions'].get('soen_event', '?')}",
+            f"  holds    {rows['spikes']} spikes, {rows['fluxons']} fluxons, {rows['photons']} photons, "
+            f"currents of {traced} loops",
+        ]
         if self.event_counts:
-            lines.append(
-                "  events    " + ", ".join(f"{count} {name}" for name, count in self.event_counts.items() if count)
-            )
+            counted = ", ".join(f"{count} {name}" for name, count in self.event_counts.items() if count)
+            lines.append(f"  counts   {counted}")
         return "\n".join(lines)
 
     def __repr__(self) -> str:
-        state = "" if self.complete else ", interrupted"
-        return (
-            f"<Recording of {self.end:g} ns: {len(self.neuron_ids)} neurons, {len(self._tables['spikes']['time_fs'])} spikes, "
-            f"{len(self.loop_ids)} loops{state}>"
-        )
+        parts = f"{len(self.neuron_ids)} neurons, {len(self.loop_ids)} loops"
+        spikes = len(self._tables["spikes"]["time_fs"])
+        return f"<Recording of {self.end:g} ns: {parts}, {spikes} spikes{'' if self.complete else ', interrupted'}>"
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what is found anew when asked for."""

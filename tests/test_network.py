@@ -285,6 +285,15 @@ def test_remove_takes_what_hangs_on_a_part():
     assert "there is no part" in faults_of(net.remove, "n1")[0]
 
 
+def test_remove_a_drive():
+    net = example()
+    net.add(Drive("q", points=[[0, 0.1]]))
+    net.remove(net.drives[1])
+    net.remove(Drive("d1", points=[[0, 0], [1, 0.1]]))
+    assert net.drives == [] and "q" not in net.graph
+    assert "there is no such drive on 'd1'" in faults_of(net.remove, Drive("d1", points=[[0, 0]]))[0]
+
+
 def test_remove_an_edge():
     net = example()
     net.remove("d1->n1")

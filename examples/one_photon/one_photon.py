@@ -24,7 +24,7 @@ def main(picture: str | None = None) -> None:
     print(f"{len(fluxons)} fluxons: the first after {fluxons[0] - 10.0:.3f} ns, the last after {fluxons[-1] - 10.0:.1f} ns")
     print(f"fastest pair {1e3 * gaps.min():.1f} ps apart, slowest {1e3 * gaps.max():.0f} ps")
     print(f"current peaks at {current.max():.3f} I_c; 250 ns later {rec.current('d1', t[current.argmax()] + 250.0):.3f} I_c")
-    energy = rec.energy["d1"]
+    energy = rec.energy["loops"]["d1"]
     print(f"energy drawn {energy['drawn'] * 1e18:.0f} aJ: {energy['junctions'] * 1e18:.0f} aJ in the junctions, "
           f"{energy['leak'] * 1e18:.1f} aJ in the leak, {energy['stored'] * 1e18:.1f} aJ stored when it was last looked at")
     if picture:
