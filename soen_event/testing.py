@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import dataclasses
 import heapq
+import itertools
 import math
 import random
 import tempfile
@@ -816,7 +817,80 @@ def law_energy(network: Network, photons: Any, duration: float, run: Any = simul
     return None
 
 
+@_law("spikes")
+def law_spikes(network: Network, photons: Any, duration: float, run: Any = simulate) -> str | None:
+    """A soma spikes with a fluxon that carries its current from below its threshold to it or above, t_ref apart or more.
+
+    A soma that its spike purges makes no fluxon for t_ref.
+    """
+    rec = run(network, photons, duration, record=("fluxons", "currents"))
+    plan, arrays = rec.plan, rec.plan.arrays
+    for n, name in enumerate(plan.neuron_ids):
+        d = int(arrays.soma[n])
+        spikes, fluxons = _fs(rec.table("spikes"), "neuron", n), _fs(rec.table("fluxons"), "loop", d)
+        threshold, quantum, t_ref = arrays.threshold[d], arrays.quantum[d], int(arrays.t_ref_fs[d])
+        before = rec.current(name, (spikes - 1) * 1e-6, ramp=False)
+        for k, fs in enumerate(spikes.tolist()):
+            if not np.isin(fs, fluxons):
+                raise LawBroken(f"{name} spikes at {_ns(fs)}, when no fluxon enters its soma")
+            if k > 0 and fs - spikes[k - 1] < max(t_ref, 1):
+                raise LawBroken(f"{name} spikes at {_ns(spikes[k - 1])} and {_ns(fs)}, within t_ref = {_ns(t_ref)}")
+            if before[k] > threshold + 1e-3 * quantum or before[k] + quantum < threshold - 1e-3 * quantum:
+                step = f"a fluxon carries its current from {before[k]:.9g} to {before[k] + quantum:.9g} I_c"
+                raise LawBroken(f"{name} spikes at {_ns(fs)}, where {step}: not up through {threshold:.9g}")
+            within = fluxons[(fluxons > fs) & (fluxons < fs + t_ref)]
+            if arrays.purge[d] and within.size:
+                raise LawBroken(
+                    f"{name} is purged at {_ns(fs)} for {_ns(t_ref)}, but makes a fluxon at {_ns(within[0])}"
+                )
+    return None
+
+
 # ---------------------------------------------------------------------------------------------- laws: flux
+
+
+@_law("flux")
+def law_flux(network: Network, photons: Any, duration: float, run: Any = simulate) -> str | None:
+    """The flux in a loop is its offset, J times the quanta of every loop coupled to it, its drives, and the pulses of
+    its detectors, each by itself (to 1e-9 Phi0).
+    """
+    stimulus = _stimulus(network, photons)
+    rec = run(network, stimulus, duration, record=_ALL)
+    plan, arrays = rec.plan, rec.plan.arrays
+    for d, name in enumerate(plan.loop_ids):
+        fs = _moments(rec, d)
+        due = np.full(len(fs), arrays.offset[d])
+        for source in range(len(plan.loop_ids)):
+            for c in range(arrays.out_start[source], arrays.out_start[source + 1]):
+                if arrays.out_loop[c] == d:
+                    due += arrays.out_J[c] * _booked(rec, source, fs)
+        for k in np.flatnonzero(arrays.det_loop == d).tolist():
+            due += arrays.det_weight[k] * _pulses(rec, k, fs)
+        for drive in [*network.drives, *stimulus.drives]:
+            if plan.loop_index[drive.target] == d:
+                due += _later(drive, 0).flux(fs * 1e-6)
+        found = rec.flux(name, fs * 1e-6)
+        wrong = np.abs(found - due) > 1e-9
+        if wrong.any():
+            k = int(np.argmax(wrong))
+            raise LawBroken(f"{_kind(plan, d)} sees {found[k]} Phi0 at {_ns(fs[k])}, but its inputs make {due[k]} Phi0")
+    return None
+
+
+def _pulses(recording: Recording, k: int, fs: np.ndarray) -> np.ndarray:
+    """Flux of detector ``k`` over its weight at times ``fs``, from its detections alone (physics.md 1.2)."""
+    arrays, table = recording.plan.arrays, recording.table("photons")
+    detected = table["time_fs"][(table["detector"] == k) & (table["fate"] == DETECTED)].tolist()
+    level, rise, fall = arrays.det_level[k], arrays.det_tau_rise[k], arrays.det_tau_fall[k]
+    hotspot = int(arrays.det_hotspot_fs[k])
+    flux, left, then = np.zeros(len(fs)), 0.0, 0  # ``left``: flux at the end ``then`` of the last hotspot
+    for start, stop in itertools.pairwise([*detected, FOREVER]):
+        first = 0.0 if arrays.det_restarts[k] else left * math.exp(-(start - then) * 1e-6 / fall)
+        hot, cold = (fs >= start) & (fs < start + hotspot), (fs >= start + hotspot) & (fs < stop)
+        left, then = level + (first - level) * math.exp(-hotspot * 1e-6 / rise), start + hotspot
+        flux[hot] = level + (first - level) * np.exp(-(fs[hot] - start) * 1e-6 / rise)
+        flux[cold] = left * np.exp(-(fs[cold] - then) * 1e-6 / fall)
+    return flux
 
 
 @_law("source")

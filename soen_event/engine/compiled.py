@@ -49,6 +49,7 @@ from soen_event.engine.state import (
 from soen_event.physics.detector import flux_after, flux_in_hotspot, recovery
 from soen_event.physics.elementary import exp
 from soen_event.physics.loop import (
+    EDGE,
     FLUXON,
     HELD,
     PANEL,
@@ -146,11 +147,11 @@ def touch(P: Any, S: Any, tau_0: float, d: int, now: int) -> None:
     stop = my.mode_stop
     mode = me.mode
     if mode != HELD and dt > PANEL:
-        psi, leak = leak_after(me.leak, me.psi, S.amplitude, P.mode_tau, P.mode_arm, start, stop, me.base, me.ext, me.ext_slope,
+        psi, leak = leak_after(me.leak, me.psi, S.amplitude, P.mode_tau, P.mode_arm, start, stop, me.steady, me.ext, me.ext_slope,
                                me.arm, me.arm_slope, rest, shape, scale, levels, my.row, my.ib, my.rest_origin, my.tau, dt)
         me.psi = psi
         me.leak = leak
-    phi = me.base
+    phi = me.steady
     one = 0.0
     for m in range(start, stop):
         v = S.amplitude[m]
@@ -204,7 +205,7 @@ def look_ahead(P: Any, S: Any, tau_0: float, d: int, now: int, undisturbed: int)
     row = my.row
     start = my.mode_start
     stop = my.mode_stop
-    phi = me.base + me.ext
+    phi = me.steady + me.ext
     phi_slope = me.ext_slope
     one = me.arm
     one_slope = me.arm_slope
@@ -244,14 +245,14 @@ def look_ahead(P: Any, S: Any, tau_0: float, d: int, now: int, undisturbed: int)
     me.u = u
     me.u_slope = s / my.tau + u_phi * phi_slope
     me.gain = gain
-    if u >= 0.0:
+    if u > EDGE:
         me.mode = REST
     elif me.mode == REST and (me.z <= 0.0 or me.z * me.z <= -gain * u):
         me.mode = SLEEP
     if me.mode == REST:
         h, kind = plan_rest(me.z, u, me.u_slope, gain, tau_0)
     else:
-        h, kind = wake_after(S.amplitude, P.mode_tau, P.mode_arm, start, stop, me.base, me.ext, me.ext_slope, me.q, me.leak, my.tau,
+        h, kind = wake_after(S.amplitude, P.mode_tau, P.mode_arm, start, stop, me.steady, me.ext, me.ext_slope, me.q, me.leak, my.tau,
                              my.beta, my.ib, my.low, my.high, shape, scale, levels, row, rest, my.rest_origin, me.arm, me.arm_slope)
     me.next_kind = kind
     S.next_fs[d] = later(now, h)
@@ -262,7 +263,7 @@ def wake(P: Any, S: Any, tau_0: float, d: int) -> None:
     me = S.loops[d]
     my = P.loops[d]
     shape, scale, _, levels, _ = P.sources
-    phi = me.base + me.ext
+    phi = me.steady + me.ext
     phi_slope = me.ext_slope
     for m in range(my.mode_start, my.mode_stop):
         phi += S.amplitude[m]
@@ -332,7 +333,7 @@ def spike(P: Any, S: Any, d: int, now: int, seed: int) -> None:
             guide = P.guides[w]
             arrives = now + sender.latency_fs + guide.delay_fs
             if sender.emission == PHOTONS:
-                late = first_photon_delay(uniform(seed, guide.key, ordinal, EMISSION_TIME, 0), guide.mean, sender.tau_rad)
+                late = first_photon_delay(uniform(seed, guide.key, ordinal, EMISSION_TIME, 0), guide.photons, sender.tau_rad)
                 if late < 0.0:
                     continue
                 arrives += int(late * 1.0e6 + 0.5)
@@ -376,7 +377,7 @@ def hotspot_begins(P: Any, S: Any, k: int, d: int, now: int) -> None:
         f = 0.0
     S.amplitude[its.rise] += w * (f - its.level)
     S.mode_hot[its.rise] += 1
-    me.base += w * its.level
+    me.steady += w * its.level
     me.hot += 1
     it.flux = f
     it.seen_fs = now
@@ -401,9 +402,9 @@ def hotspot_ends(P: Any, S: Any, k: int, d: int, now: int) -> None:
         S.amplitude[its.rise] -= w * (f - its.level)
     me.hot -= 1
     if me.hot == 0:
-        me.base = P.loops[d].offset
+        me.steady = P.loops[d].offset
     else:
-        me.base -= w * its.level
+        me.steady -= w * its.level
     S.amplitude[its.fall] += w * f
     it.flux = f
     it.seen_fs = now
@@ -443,7 +444,7 @@ def trace(P: Any, S: Any, L: Any, d: int, now: int) -> None:
     values[T_KAPPA] = 0.0
     if me.mode == RUN and me.rate > 0.0:
         values[T_KAPPA] = me.gain * me.u / me.rate
-    values[T_BASE] = me.base
+    values[T_BASE] = me.steady
     values[T_EXT] = me.ext
     values[T_EXT_SLOPE] = me.ext_slope
     values[T_ARM] = me.arm

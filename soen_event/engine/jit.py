@@ -21,7 +21,7 @@ from types import FunctionType, SimpleNamespace
 from typing import Any
 
 _PACKAGE = "soen_event"
-_SOURCES = ("physics", "engine")
+_SOURCES = ("physics/*.py", "engine/compiled.py", "engine/queue.py", "engine/state.py", "engine/jit.py")
 
 
 def _own_function(value: Any) -> bool:
@@ -67,8 +67,8 @@ def source_digest() -> str:
     root = Path(__file__).resolve().parent.parent
     digest = hashlib.blake2b(digest_size=16)
     digest.update(f"{sys.version_info[:3]} {numba.__version__}".encode())
-    for room in _SOURCES:
-        for path in sorted((root / room).glob("*.py")):
+    for pattern in _SOURCES:
+        for path in sorted(root.glob(pattern)):
             digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()
 

@@ -28,7 +28,7 @@ def set_weight(plan: Plan, state: State, k: int, weight: float, now: int) -> Non
     if it.in_hotspot == 1:
         f = flux_in_hotspot(float(it.flux), float(its.level), float(its.tau_rise), dt)
         state.amplitude[its.rise] += more * (f - its.level)
-        state.loops[d].base += more * its.level
+        state.loops[d].steady += more * its.level
     else:
         state.amplitude[its.fall] += more * flux_after(float(it.flux), float(its.tau_fall), dt)
     it.weight = weight

@@ -52,6 +52,7 @@ from soen_event.engine.state import (
 from soen_event.physics.detector import flux_after, flux_in_hotspot, recovery
 from soen_event.physics.elementary import exp
 from soen_event.physics.loop import (
+    EDGE,
     FLUXON,
     HELD,
     PANEL,
@@ -133,7 +134,7 @@ class Loop:
     u: float  # distance above threshold when last looked at; its derivative; gain of the saddle-node
     u_slope: float
     gain: float
-    base: float  # flux of offset and hotspots
+    steady: float  # flux of offset and hotspots
     ext: float  # flux of piecewise linear drives, its slope, and what of both threads one arm
     ext_slope: float
     arm: float
@@ -180,11 +181,11 @@ class Loop:
         if dt > PANEL and self.mode != HELD:
             shape, scale, _, levels, rest = self.tables
             self.psi, self.leak = leak_after(
-                self.leak, self.psi, self.amplitude, self.mode_tau, self.mode_arm, 0, len(self.amplitude), self.base,
+                self.leak, self.psi, self.amplitude, self.mode_tau, self.mode_arm, 0, len(self.amplitude), self.steady,
                 self.ext, self.ext_slope, self.arm, self.arm_slope, rest, shape, scale, levels, my.row, my.ib,
                 my.rest_origin, my.tau, dt)
 
-        phi = self.base
+        phi = self.steady
         one = 0.0
         for m, v in enumerate(self.amplitude):
             if v != 0.0:
@@ -229,7 +230,7 @@ class Loop:
             return
         my = self.part
         shape, scale, cells, levels, rest = self.tables
-        phi = self.base + self.ext
+        phi = self.steady + self.ext
         phi_slope = self.ext_slope
         one = self.arm
         one_slope = self.arm_slope
@@ -260,7 +261,7 @@ class Loop:
 
         self.u, self.gain = u, gain
         self.u_slope = s / my.tau + u_phi * phi_slope
-        if u >= 0.0:
+        if u > EDGE:
             self.mode = REST
         elif self.mode == REST and (self.z <= 0.0 or self.z * self.z <= -gain * u):
             self.mode = SLEEP
@@ -268,7 +269,7 @@ class Loop:
             h, kind = plan_rest(self.z, u, self.u_slope, gain, self.tau_0)
         else:
             h, kind = wake_after(
-                self.amplitude, self.mode_tau, self.mode_arm, 0, len(self.amplitude), self.base, self.ext,
+                self.amplitude, self.mode_tau, self.mode_arm, 0, len(self.amplitude), self.steady, self.ext,
                 self.ext_slope, self.q, self.leak, my.tau, my.beta, my.ib, my.low, my.high, shape, scale, levels,
                 my.row, rest, my.rest_origin, self.arm, self.arm_slope)
         self.next_fs, self.next_kind = later(now, h), kind
@@ -276,7 +277,7 @@ class Loop:
     def wake(self) -> None:
         """The loop crosses its threshold by itself: its saddle-node starts where a steady drive has it."""
         my = self.part
-        phi = self.base + self.ext
+        phi = self.steady + self.ext
         phi_slope = self.ext_slope
         for v, tau in zip(self.amplitude, self.mode_tau, strict=True):
             phi += v
@@ -345,7 +346,7 @@ class Loop:
         kappa = 0.0
         if self.mode == RUN and self.rate > 0.0:
             kappa = self.gain * self.u / self.rate
-        return (self.q, self.leak, self.psi, self.theta, self.rate, self.curve, kappa, self.base, self.ext,
+        return (self.q, self.leak, self.psi, self.theta, self.rate, self.curve, kappa, self.steady, self.ext,
                 self.ext_slope, self.arm, self.arm_slope)
 
 
@@ -392,7 +393,7 @@ class Detector:
             f = 0.0
         loop.amplitude[self.rise] += w * (f - its.level)
         loop.mode_hot[self.rise] += 1
-        loop.base += w * its.level
+        loop.steady += w * its.level
         loop.hot += 1
         self.flux, self.seen_fs, self.in_hotspot = f, now, 1
         self.dead_fs = now + its.dead_fs
@@ -408,9 +409,9 @@ class Detector:
             loop.amplitude[self.rise] -= w * (f - its.level)
         loop.hot -= 1
         if loop.hot == 0:
-            loop.base = loop.part.offset
+            loop.steady = loop.part.offset
         else:
-            loop.base -= w * its.level
+            loop.steady -= w * its.level
         loop.amplitude[self.fall] += w * f
         self.flux, self.seen_fs, self.in_hotspot = f, now, 0
 
@@ -432,7 +433,7 @@ class Neuron:
             arrives = now + my.latency_fs + guide.delay_fs
             if my.emission == PHOTONS:
                 u = uniform(seed, guide.key, self.spikes, EMISSION_TIME, 0)
-                late = first_photon_delay(u, guide.mean, my.tau_rad)
+                late = first_photon_delay(u, guide.photons, my.tau_rad)
                 if late < 0.0:
                     continue
                 arrives += int(late * 1.0e6 + 0.5)

@@ -36,7 +36,7 @@ _DETECTOR_PLAN = [("loop", "i8"), ("fall", "i8"), ("rise", "i8"), ("level", "f8"
                   ("hotspot_fs", "i8"), ("efficiency", "f8"), ("recovers", "i8"), ("restarts", "i8"), ("dead_fs", "i8"), ("key", "i8")]
 _NEURON_PLAN = [("soma", "i8"), ("refractory_detector", "i8"), ("emission", "i8"), ("latency_fs", "i8"), ("tau_rad", "f8"),
                 ("guide_start", "i8"), ("guide_stop", "i8")]
-_GUIDE_PLAN = [("detector", "i8"), ("delay_fs", "i8"), ("mean", "f8"), ("passes", "f8"), ("drawn", "i8"), ("key", "i8")]
+_GUIDE_PLAN = [("detector", "i8"), ("delay_fs", "i8"), ("photons", "f8"), ("passes", "f8"), ("drawn", "i8"), ("key", "i8")]
 _KICK_PLAN = [("fs", "i8"), ("loop", "i8"), ("kind", "i8"), ("x", "f8"), ("y", "f8"), ("fall", "i8"), ("rise", "i8"), ("arm", "i8")]
 
 _LOOP_STATE = [
@@ -52,7 +52,7 @@ _LOOP_STATE = [
     ("u", "f8"),  # distance above threshold when last looked at
     ("u_slope", "f8"),  # 1/ns
     ("gain", "f8"),  # of the saddle-node
-    ("base", "f8"),  # flux that stays: offset and hotspots
+    ("steady", "f8"),  # flux that stays: offset and hotspots
     ("ext", "f8"),  # external flux of corners, its slope, and the parts of both that thread one arm
     ("ext_slope", "f8"),
     ("arm", "f8"),
@@ -132,7 +132,7 @@ def packed(plan: Plan) -> Records:
     neurons = _records(_NEURON_PLAN, {
         **{name: getattr(a, name) for name in ("soma", "refractory_detector", "emission", "latency_fs", "tau_rad")},
         "guide_start": a.guide_start[:-1], "guide_stop": a.guide_start[1:]})
-    guides = _records(_GUIDE_PLAN, {"detector": a.guide_detector, "delay_fs": a.guide_delay_fs, "mean": a.guide_mean,
+    guides = _records(_GUIDE_PLAN, {"detector": a.guide_detector, "delay_fs": a.guide_delay_fs, "photons": a.guide_mean,
                                     "passes": a.guide_pass, "drawn": a.guide_drawn, "key": a.guide_key})
     kicks = _records(_KICK_PLAN, {name: getattr(a, f"kick_{name}") for name, _ in _KICK_PLAN})
     return Records(loops, a.mode_tau, a.mode_arm, a.out_loop, a.out_mode, detectors, neurons, guides, kicks, plan.sources)
@@ -147,7 +147,7 @@ def fresh(plan: Plan) -> State:
         return np.full(length, value, dtype=np.int64)
 
     return State(
-        loops=_records(_LOOP_STATE, {"base": a.offset, "mode": ints(n, loop.SLEEP), "armed": ints(n, 1), "next_kind": ints(n, loop.NOTHING)}),
+        loops=_records(_LOOP_STATE, {"steady": a.offset, "mode": ints(n, loop.SLEEP), "armed": ints(n, 1), "next_kind": ints(n, loop.NOTHING)}),
         next_fs=ints(n, FOREVER), amplitude=np.zeros(len(a.mode_tau)), mode_hot=ints(len(a.mode_tau)),
         detectors=_records(_DETECTOR_STATE, {"weight": a.det_weight}), out_J=a.out_J.copy(), spikes=ints(k),
         heap_fs=ints(64), heap_key=ints(64), heap_ordinal=ints(64), queue=np.arange(n, dtype=np.int64),

@@ -36,6 +36,7 @@ LONGEST = 0.2  # ns; longest step while running
 REST_ANGLE = 0.25  # largest turn of the saddle-node in one step
 REST_LONGEST = 0.05  # ns
 PANEL = 0.25  # ns; over longer times the leak of the phase is integrated in several panels
+EDGE = 1.0e-12  # a SQUID counts as above threshold when u exceeds this: exactly at threshold it rests
 NEVER = 1.0e18  # ns
 
 
@@ -255,16 +256,21 @@ def wake_after(amplitude: Any, tau_modes: Any, arm: Any, start: int, stop: int, 
         return NEVER, NOTHING
     steep = scale[row, 5] + 8.0 / beta
     t = 0.0
+    psi_first = 0.0
     for _ in range(48):
         phi, slope, one, _ = flux_at(amplitude, tau_modes, arm, start, stop, base, ext, ext_slope, ext_arm, ext_arm_slope, t)
         e = exp(-t / tau)
         psi = rest_phase(rest, shape, scale, levels, row, phi, ib) - rest_origin + PI * one
-        s = q * e + (psi - leak * e) / beta
+        if t == 0.0:
+            psi_first = psi
+        # The leak relaxes towards the phase: exact while the phase stays, and a phase that has just changed has not leaked yet.
+        s = q * e + (psi - psi_first + (psi_first - leak) * e) / beta
         effective = phi + scale[row, 6] + scale[row, 4] * (ib - s)
         threshold, _, _ = level(shape, scale, levels, row, effective)
         u = ib - s - threshold
-        if u >= 0.0:
+        if u > EDGE:
             return t, WAKE
+        u -= EDGE
         up = rising
         down = falling
         top = base + ext + ext_slope * t
@@ -281,7 +287,7 @@ def wake_after(amplitude: Any, tau_modes: Any, arm: Any, start: int, stop: int, 
                     bottom += v
         if rising == 0.0 and falling == 0.0 and top < high and bottom > low:
             return NEVER, NOTHING
-        back = abs(q) * e / tau + (abs(leak) + 4.0) / (beta * tau)
+        back = (abs(q) + abs(psi_first - leak) / beta) * e / tau
         if phi >= 0.0 and phi <= 0.5 and low < 0.0 and high > 0.0 and high < 0.5:
             # Upwards the threshold must be met with |phi| growing; downwards the flux must first cross the whole dead band.
             h = -u / (back + steep * up + 1e-30)
