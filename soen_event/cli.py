@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -45,6 +46,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+_ARGUMENT = re.compile(r"^(simulate|plotting(\.\w+)?(?=\.\w+:))\.")
 Net = Annotated[str, typer.Argument(metavar="NET", help="Network file, .yaml or .json.", show_default=False)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Let files that exist be replaced.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
@@ -243,7 +245,9 @@ def plot(
     _check_picture("--out", target, overwrite, [file])
     from soen_event import plotting
 
-    plotting.save(_drawn(source, chosen, names, what, span, file), target, overwrite=overwrite)
+    with _naming_options():
+        picture = _drawn(source, chosen, names, what, span, file)
+    plotting.save(picture, target, overwrite=overwrite)
     print(target)
 
 
@@ -356,13 +360,11 @@ def _gathered(*readers: Any) -> list[Any]:
 
 @contextmanager
 def _naming_options() -> Iterator[None]:
-    """Call the arguments of `simulate` by the names that they have on the command line."""
+    """Call the arguments of functions by the names that they have on the command line."""
     try:
         yield
     except InputError as error:
-        raise InputError([
-            "--" + fault.removeprefix("simulate.") if fault.startswith("simulate.") else fault for fault in error.faults
-        ]) from error
+        raise InputError([_ARGUMENT.sub("--", fault) for fault in error.faults]) from error
 
 
 def _run_options(
@@ -544,7 +546,7 @@ def _print_run(net: str, recording: Recording, spent: float, out: str | None, pl
         ("photons", f"{photons:,d}" + (f", {lost:,d} of them not detected" if lost else "")),
         ("fluxons", f"{counts['fluxons']:,d} in {_count(len(recording.loop_ids), 'loop')}"),
         ("spikes", f"{counts['spikes']:,d} of {_count(len(recording.neuron_ids), 'neuron')}"),
-        ("energy", f"{recording.energy['total']['drawn'] * 1e18:,.4g} aJ drawn from the biases of the loops"),
+        ("energy", f"{_joules(recording.energy['total']['drawn'])} drawn from the biases of the loops"),
     ]
     fired = [(name, times) for name, times in recording.spikes.items() if len(times)]
     for name, times in fired[:10]:
@@ -556,6 +558,13 @@ def _print_run(net: str, recording: Recording, spent: float, out: str | None, pl
     width = max(len(name) for name, _ in rows)
     for name, text in rows:
         print(f"  {name:{width}}  {text}")
+
+
+def _joules(energy: float) -> str:
+    for unit, size in (("pJ", 1e-12), ("fJ", 1e-15)):
+        if energy >= size:
+            return f"{energy / size:.4g} {unit}"
+    return f"{energy / 1e-18:.4g} aJ"
 
 
 def _count(count: int, word: str) -> str:

@@ -497,16 +497,113 @@ def _read(path: Path) -> tuple[Tables, dict[str, Any], dict[str, Any]]:
 
 
 def _opened(path: Path) -> Any:
-    """The HDF5 file. A run that was killed, or still writes, left it in single-writer mode."""
+    """The HDF5 file, for reading. A run that was killed, or still writes, left it marked as open for writing.
+
+    HDF5 opens a marked file only in its concurrent mode, where damage makes it try again for ever instead of failing. Nothing is read
+    here that the commit slots do not vouch for, so the mark is taken off in a view of the file.
+    """
     import h5py
 
-    troubles = []
-    for mode in ({}, {"swmr": True}):
-        try:
-            return h5py.File(path, "r", libver="latest", **mode)
-        except (OSError, RuntimeError, ValueError) as trouble:
-            troubles.append(trouble)
-    raise InputError(f"{path}: is damaged ({_short(troubles[0])}); use a copy of it or run again") from troubles[0]
+    try:
+        with open(path, "rb") as raw:
+            start = raw.read(_SUPERBLOCK)
+        if len(start) == _SUPERBLOCK and start[8] == 3 and start[11] != 0:
+            return h5py.File(_Unmarked(path, start), "r", libver="latest")
+        return h5py.File(path, "r", libver="latest")
+    except (OSError, RuntimeError, ValueError) as trouble:
+        raise InputError(f"{path}: is damaged ({_short(trouble)}); use a copy of it or run again") from trouble
+
+
+_SUPERBLOCK = 48  # bytes of a version 3 superblock with 8-byte addresses: mark at 11, end of file at 28, checksum at 44
+
+
+class _Unmarked:
+    """A read-only view of an HDF5 file without the mark that says it is open for writing.
+
+    A file that a kill cut off may be shorter than the length that it states: the space is promised, not written, and reads as zeros.
+    """
+
+    def __init__(self, path: Path, start: bytes):
+        body = start[:11] + b"\0" + start[12:44]
+        self._start = body + _lookup3(body).to_bytes(4, "little")
+        self._raw = open(path, "rb")  # noqa: SIM115  (closed with the view)
+        self._size = max(self._raw.seek(0, os.SEEK_END), int.from_bytes(start[28:36], "little"))
+        self._at = 0
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._at = offset + (0 if whence == os.SEEK_SET else self._at if whence == os.SEEK_CUR else self._size)
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def read(self, size: int = -1) -> bytes:
+        data = bytearray(self._size - self._at if size < 0 else size)
+        self.readinto(data)
+        return bytes(data)
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        self._raw.seek(self._at)
+        data = self._raw.read(len(view))
+        view[: len(data)] = data
+        view[len(data) :] = bytes(len(view) - len(data))
+        if self._at < _SUPERBLOCK:
+            patch = self._start[self._at : self._at + len(view)]
+            view[: len(patch)] = patch
+        self._at += len(view)
+        return len(view)
+
+    def write(self, data: bytes) -> int:
+        raise OSError("the view is read-only")
+
+    def truncate(self, size: int | None = None) -> int:
+        raise OSError("the view is read-only")
+
+    def flush(self) -> None:
+        """Nothing is ever written."""
+
+    def close(self) -> None:
+        self._raw.close()
+
+
+def _lookup3(data: bytes) -> int:
+    """Bob Jenkins' lookup3 hash (hashlittle, initial value 0): the checksum of HDF5's metadata."""
+    mask = 0xFFFFFFFF
+
+    def rot(x: int, k: int) -> int:
+        return ((x << k) | (x >> (32 - k))) & mask
+
+    a = b = c = (0xDEADBEEF + len(data)) & mask
+    at, left = 0, len(data)
+    while left > 12:
+        a = (a + int.from_bytes(data[at : at + 4], "little")) & mask
+        b = (b + int.from_bytes(data[at + 4 : at + 8], "little")) & mask
+        c = (c + int.from_bytes(data[at + 8 : at + 12], "little")) & mask
+        a = ((a - c) & mask) ^ rot(c, 4)
+        c = (c + b) & mask
+        b = ((b - a) & mask) ^ rot(a, 6)
+        a = (a + c) & mask
+        c = ((c - b) & mask) ^ rot(b, 8)
+        b = (b + a) & mask
+        a = ((a - c) & mask) ^ rot(c, 16)
+        c = (c + b) & mask
+        b = ((b - a) & mask) ^ rot(a, 19)
+        a = (a + c) & mask
+        c = ((c - b) & mask) ^ rot(b, 4)
+        b = (b + a) & mask
+        at, left = at + 12, left - 12
+    if left == 0:
+        return c
+    tail = data[at:].ljust(12, b"\0")
+    a = (a + int.from_bytes(tail[:4], "little")) & mask
+    b = (b + int.from_bytes(tail[4:8], "little")) & mask
+    c = (c + int.from_bytes(tail[8:12], "little")) & mask
+    for x, y, k in (("c", "b", 14), ("a", "c", 11), ("b", "a", 25), ("c", "b", 16), ("a", "c", 4), ("b", "a", 14), ("c", "b", 24)):
+        values = {"a": a, "b": b, "c": c}
+        values[x] = ((values[x] ^ values[y]) - rot(values[y], k)) & mask
+        a, b, c = values["a"], values["b"], values["c"]
+    return c
 
 
 def _table(file: Any, table: str, rows: int, tail: dict[str, NDArray[Any]] | None) -> dict[str, NDArray[Any]]:
