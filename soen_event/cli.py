@@ -48,8 +48,8 @@ app = typer.Typer(
 
 _ARGUMENT = re.compile(r"^(simulate|plotting(\.\w+)?(?=\.\w+:))\.")
 Net = Annotated[str, typer.Argument(metavar="NET", help="Network file, .yaml or .json.", show_default=False)]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Let files that exist be replaced.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", metavar="", help="Let files that exist be replaced.")]
+Json = Annotated[bool, typer.Option("--json", metavar="", help="Print one JSON object and nothing else.")]
 
 
 # ---------------------------------------------------------------------------------------------- commands
@@ -89,7 +89,7 @@ def run(
     ] = None,
     overwrite: Overwrite = False,
     json_: Json = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", metavar="", help="Print errors only.")] = False,
 ) -> None:
     """Run a network on a file of photons and tell what happened.
 
@@ -254,7 +254,7 @@ def plot(
 @app.command()
 def validate(
     full: Annotated[
-        bool, typer.Option("--full", help="Everything, some minutes; without it the quick checks, under a minute.")
+        bool, typer.Option("--full", metavar="", help="Everything: minutes. Without it the quick checks: seconds.")
     ] = False,
     json_: Json = False,
 ) -> None:
@@ -332,10 +332,11 @@ def _print_version(wanted: bool) -> None:
 def _common(
     context: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version and stop.", callback=_print_version, is_eager=True)
+        bool,
+        typer.Option("--version", metavar="", help="Print the version.", callback=_print_version, is_eager=True),
     ] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show the traceback of a failure (also: SOEN_DEBUG=1).")
+        bool, typer.Option("--debug", metavar="", help="Show the traceback of a failure (also: SOEN_DEBUG=1).")
     ] = False,
 ) -> None:
     if context.invoked_subcommand is None:

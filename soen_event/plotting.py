@@ -596,15 +596,17 @@ def network(
     named = len(nodes) <= _LONGEST_LIST if labels is None else labels
     size = float(np.clip(150.0 - 0.9 * len(nodes), 10.0, 110.0))
     with _styled():
-        columns, rows = _columns_and_rows(where) if in_columns else (5, 20)
-        ax = _panel(ax, float(np.clip(1.1 * columns + 2.0, 5.5, 11.0)), float(np.clip(0.26 * rows + 1.6, 3.2, 9.0)))
+        columns, rows = _columns_and_rows(where)
+        width, height = np.clip([1.1 * columns + 2.0, 0.26 * rows + 1.6], [5.5, 3.2], [11.0, 9.0])
+        side = np.clip(2.4 + 0.55 * math.sqrt(len(nodes)), 3.6, 9.0)
+        ax = _panel(ax, *((float(width), float(height)) if in_columns else (1.2 * float(side), float(side))))
         radius = {name: 0.5 * math.sqrt(size * _scale(net, name)) for name in nodes}
         drawn = _draw_edges(ax, edges, where, radius)
         drawn += _draw_nodes(ax, net, where, size)
         if named:
             _write_names(ax, net, where, radius)
         ax.set_axis_off()
-        ax.margins(0.1, 0.1 if rows <= 12 else 0.02)
+        ax.margins(0.1 if in_columns or named else 0.04, 0.1 if named and rows <= 12 else 0.02)
         ax.set_title(net.name or _told(net))
         if drawn:
             ax.legend(handles=drawn, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=min(len(drawn), 4),
@@ -746,7 +748,7 @@ def _draw_edges(
     from matplotlib.patches import FancyArrowPatch
 
     crowd = float(np.clip(1.1 - len(where) / 400.0, 0.35, 1.0))
-    pairs = {(e.source, e.target) for e in edges}
+    pairs: dict[tuple[str, str], int] = {(e.source, e.target): 0 for e in edges}
     lines: dict[str, list[Any]] = {kind: [] for kind in _EDGE_STYLE}
     for e in edges:
         colour, dash, arrow, _ = _EDGE_STYLE[e.kind]
@@ -755,12 +757,12 @@ def _draw_edges(
         if len(edges) > _MOST_ARROWS:
             lines[e.kind].append([start, stop])
             continue
-        bent = 0.0
         if e.source == e.target:
-            stop = (start[0], start[1] + 1e-6)
-            bent = 60.0
-        elif e.kind == "light" or (e.target, e.source) in pairs:
-            bent = -0.18
+            _draw_ring(ax, start, radius[e.source], colour, width)
+            continue
+        bent = -0.18 if e.kind == "light" or (e.target, e.source) in pairs else 0.0
+        bent -= 0.15 * pairs[e.source, e.target]  # parallel lines lie side by side
+        pairs[e.source, e.target] += 1
         ax.add_patch(FancyArrowPatch(
             start, stop, arrowstyle=arrow, mutation_scale=2.0 + 8.0 * crowd, lw=width, color=colour, ls=dash,
             alpha=0.45 + 0.5 * crowd, shrinkA=radius[e.source] + crowd, shrinkB=radius[e.target] + 1.5 * crowd,
@@ -776,6 +778,15 @@ def _draw_edges(
         for kind, (colour, dash, _, label) in _EDGE_STYLE.items()
         if kind in kinds
     ]
+
+
+def _draw_ring(ax: Axes, place: tuple[float, float], radius: float, colour: str, width: float) -> None:
+    """The coupling of a part to itself: a ring that hangs from it."""
+    from matplotlib.transforms import offset_copy
+
+    hang = offset_copy(ax.transData, fig=ax.figure, y=-1.7 * radius, units="points")  # type: ignore[arg-type]
+    ring: dict[str, Any] = {"marker": "o", "ms": 2.0 * radius, "mfc": "none", "mec": colour, "mew": width}
+    ax.plot([place[0]], [place[1]], transform=hang, zorder=1.5, **ring)
 
 
 def _draw_nodes(ax: Axes, net: Network, where: Mapping[str, tuple[float, float]], size: float) -> list[Any]:

@@ -11,9 +11,9 @@ The file, ``soen-recording`` version 1 (HDF5, latest format, single-writer mode,
   neurons in row order.
 * ``/tables/<table>/<column>``: chunked, checksummed. While a run goes only whole chunks are written and no chunk is
   written twice, so a kill in the middle of a write can not hurt a row that was there before.
-* ``/commit/0``, ``/commit/1``: two slots, used in turn. A slot says how many rows of each table count, carries the
-  rows that do not fill a chunk yet and the progress of the run, and has a checksum over all of it. A kill while one
-  slot is written leaves the other.
+* ``/commit/0``, ``/commit/1``: two slots, used in turn. A slot says how many rows of each table count, with a
+  checksum of them, carries the rows that do not fill a chunk yet and the progress of the run, and has a checksum of
+  itself. A kill while one slot is written leaves the other.
 
 What :meth:`FileSink.commit` has returned for is *acknowledged*: it is there whatever happens to the process afterwards.
 """
@@ -25,8 +25,10 @@ import hashlib
 import json
 import math
 import os
+import secrets
 import struct
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from importlib import metadata
@@ -216,7 +218,9 @@ class FileSink:
         self._waiting = {table: _Rows(table) for table in TABLES}
         self._written = dict.fromkeys(TABLES, 0)  # rows in whole chunks
         self._sequence = 0
-        self._temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}.tmp")
+        # Fletcher's checksum, which HDF5 keeps of every chunk, takes a chunk of zeros for whole; this one does not.
+        self._sums = {(table, name): hashlib.blake2b(digest_size=16) for table in TABLES for name in TABLES[table]}
+        self._temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
         self._file: Any = None
         try:
             self._create(_completed(header), compression)
@@ -299,6 +303,7 @@ class FileSink:
         for name, column in self._waiting[table].take(count).items():
             self._sets[table][name].resize(stop, axis=0)
             self._sets[table][name][start:stop] = column
+            self._sums[table, name].update(np.ascontiguousarray(column).data if count else b"")
         self._written[table] = stop
 
     def commit(self, progress: Mapping[str, Any]) -> None:
@@ -309,7 +314,11 @@ class FileSink:
         self._flush()
 
     def _slot(self, progress: Mapping[str, Any], tails: Tables | None) -> None:
-        record = np.frombuffer(_packed(self._sequence, self._written, dict(progress), tails or {}), dtype="u1")
+        written = {
+            table: {"rows": rows, "sums": {name: self._sums[table, name].hexdigest() for name in TABLES[table]}}
+            for table, rows in self._written.items()
+        }
+        record = np.frombuffer(_packed(self._sequence, written, dict(progress), tails or {}), dtype="u1")
         slot = self._slots[self._sequence % 2]
         if len(record) > slot.shape[0]:
             slot.resize((len(record),))
@@ -362,7 +371,8 @@ def _short(trouble: BaseException) -> str:
     """The gist of an exception, on one line."""
     if isinstance(trouble, OSError) and trouble.strerror:
         return trouble.strerror
-    return " ".join(str(trouble).split()) or type(trouble).__name__
+    text = trouble.args[0] if isinstance(trouble, KeyError) and trouble.args else trouble
+    return " ".join(str(text).split()) or type(trouble).__name__
 
 
 def _plain(value: Any) -> Any:
@@ -403,7 +413,7 @@ def _digest(sequence: int, payload: bytes) -> bytes:
     return hashlib.blake2b(struct.pack("<q", sequence) + payload, digest_size=16).digest()
 
 
-def _packed(sequence: int, rows: Mapping[str, int], progress: dict[str, Any], tails: Tables) -> bytes:
+def _packed(sequence: int, written: Mapping[str, Any], progress: dict[str, Any], tails: Tables) -> bytes:
     """One commit as bytes: head, JSON, and the arrays that the JSON lists."""
     arrays: list[tuple[list[str], NDArray[Any]]] = []
     for name in _COLUMNS:
@@ -414,13 +424,13 @@ def _packed(sequence: int, rows: Mapping[str, int], progress: dict[str, Any], ta
     for table, columns in tails.items():
         arrays += [([table, name], column) for name, column in columns.items()]
     listed = [[*place, array.dtype.str, list(array.shape)] for place, array in arrays]
-    text = json.dumps({"rows": dict(rows), "progress": progress, "arrays": listed}, default=_plain).encode()
+    text = json.dumps({"written": dict(written), "progress": progress, "arrays": listed}, default=_plain).encode()
     payload = b"".join([struct.pack("<q", len(text)), text, *(array.tobytes() for _, array in arrays)])
     return _HEAD.pack(_MAGIC, sequence, len(payload), _digest(sequence, payload)) + payload
 
 
-def _unpacked(record: bytes) -> tuple[int, dict[str, int], dict[str, Any], Tables] | None:
-    """(sequence, rows in whole chunks, progress, tails) of a commit; None if it was not written to its end."""
+def _unpacked(record: bytes) -> tuple[int, dict[str, Any], dict[str, Any], Tables] | None:
+    """(sequence, what the tables hold, progress, tails) of a commit; None if it was not written to its end."""
     if len(record) < _HEAD.size:
         return None
     magic, sequence, length, digest = _HEAD.unpack_from(record)
@@ -437,7 +447,7 @@ def _unpacked(record: bytes) -> tuple[int, dict[str, int], dict[str, Any], Table
         array = np.frombuffer(payload, dtype=kind, count=count, offset=at).reshape(shape)
         at += array.nbytes
         (progress if place == "progress" else tails.setdefault(place, {}))[name] = array
-    return sequence, document["rows"], progress, tails
+    return sequence, document["written"], progress, tails
 
 
 # ---------------------------------------------------------------------------------------------- reading
@@ -448,70 +458,83 @@ def _read(path: Path) -> tuple[Tables, dict[str, Any], dict[str, Any]]:
     if path.is_dir():
         raise InputError(f"{path}: is a directory; give the name of a recording file (HDF5)")
     try:
-        size = path.stat().st_size
         with open(path, "rb") as raw:
-            raw.read(1)
+            start = raw.read(_SUPERBLOCK)
     except FileNotFoundError:
-        raise InputError(
-            f"{path}: there is no such file; give a recording that simulate(..., out=...) or Recording.save wrote"
-        ) from None
+        raise InputError(f"{path}: there is no such file; give {_WANTED}") from None
     except OSError as trouble:
         raise InputError(f"{path}: can not be read ({_short(trouble)}); check its permissions") from trouble
-    if size == 0:
-        raise InputError(f"{path}: is empty; give a recording that simulate(..., out=...) or Recording.save wrote")
+    if not start:
+        raise InputError(f"{path}: is empty; give {_WANTED}")
     import h5py
 
     if not h5py.is_hdf5(path):
+        raise InputError(f"{path}: is not an HDF5 file; give {_WANTED}")
+    for patience in (3, 2, 1, 0):
+        marked = False
+        try:
+            marked = _marked(path)
+            with _opened(path, marked) as file:
+                return _contents(path, file)
+        except InputError:
+            raise
+        except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, struct.error) as trouble:
+            if patience == 0 or not marked:
+                raise InputError(f"{path}: is damaged ({_short(trouble)}); use a copy of it or run again") from trouble
+        time.sleep(0.01)  # a run that still writes may have been in the middle of something
+    raise AssertionError("unreachable")
+
+
+_WANTED = "a recording that simulate(..., out=...) or Recording.save wrote"
+
+
+def _contents(path: Path, file: Any) -> tuple[Tables, dict[str, Any], dict[str, Any]]:
+    """(tables, header, progress) of an open recording file."""
+    kind, version = file.attrs.get("format"), file.attrs.get("version")
+    if kind != FORMAT:
         raise InputError(
-            f"{path}: is not an HDF5 file; give a recording that simulate(..., out=...) or Recording.save wrote"
+            f"{path}: is HDF5 but not a recording (its attribute 'format' is {kind!r}, not {FORMAT!r}); give {_WANTED}"
         )
-    file = _opened(path)
-    try:
-        with file:
-            kind, version = file.attrs.get("format"), file.attrs.get("version")
-            if kind != FORMAT:
-                raise InputError(
-                    f"{path}: is HDF5 but not a recording (its attribute 'format' is {kind!r}, not {FORMAT!r}); "
-                    "give a file that simulate(..., out=...) or Recording.save wrote"
-                )
-            if version != VERSION:
-                raise InputError(
-                    f"{path}: is a recording of version {version}, and this library reads version {VERSION}; "
-                    "read it with the soen-event that wrote it"
-                )
-            header = json.loads(file["header"][()].tobytes())
-            found = [_unpacked(file[f"commit/{k}"][()].tobytes()) for k in (0, 1)]
-            commits = [commit for commit in found if commit is not None]
-            if not commits:
-                raise InputError(
-                    f"{path}: is damaged (neither of its commit slots is whole); use a copy of it or run again"
-                )
-            _, rows, progress, tails = max(commits, key=lambda commit: commit[0])
-            tables = {table: _table(file, table, int(rows[table]), tails.get(table)) for table in TABLES}
-            _check_rows(tables, header)
-    except InputError:
-        raise
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, struct.error) as trouble:
-        raise InputError(f"{path}: is damaged ({_short(trouble)}); use a copy of it or run again") from trouble
+    if version != VERSION:
+        raise InputError(
+            f"{path}: is a recording of version {version}, and this library reads version {VERSION}; "
+            "read it with the soen-event that wrote it"
+        )
+    header = json.loads(file["header"][()].tobytes())
+    found = [_unpacked(file[f"commit/{k}"][()].tobytes()) for k in (0, 1)]
+    commits = [commit for commit in found if commit is not None]
+    if not commits:
+        raise ValueError("neither of its commit slots is whole")
+    _, written, progress, tails = max(commits, key=lambda commit: commit[0])
+    tables = {table: _table(file, table, written[table], tails.get(table)) for table in TABLES}
+    _check_rows(tables, header)
     return tables, header, progress
 
 
-def _opened(path: Path) -> Any:
-    """The HDF5 file, for reading. A run that was killed, or still writes, left it marked as open for writing.
+def _marked(path: Path) -> bool:
+    """Whether an HDF5 file says that it is open for writing: a run was killed, or still writes."""
+    with open(path, "rb") as raw:
+        start = raw.read(_SUPERBLOCK)
+    whole = len(start) == _SUPERBLOCK and _lookup3(start[:44]) == int.from_bytes(start[44:], "little")
+    return whole and start[8] == 3 and start[11] != 0
 
-    HDF5 opens a marked file only in its concurrent mode, where damage makes it try again for ever instead of failing. Nothing is read
-    here that the commit slots do not vouch for, so the mark is taken off in a view of the file.
+
+@contextlib.contextmanager
+def _opened(path: Path, marked: bool) -> Iterator[Any]:
+    """The HDF5 file, for reading.
+
+    HDF5 opens a file that is marked as open for writing only in its concurrent mode, where damage makes it try again
+    for ever instead of failing. Nothing is read here that the commit slots do not vouch for, so the mark is taken off
+    in a view of the file.
     """
     import h5py
 
-    try:
-        with open(path, "rb") as raw:
-            start = raw.read(_SUPERBLOCK)
-        if len(start) == _SUPERBLOCK and start[8] == 3 and start[11] != 0:
-            return h5py.File(_Unmarked(path, start), "r", libver="latest")
-        return h5py.File(path, "r", libver="latest")
-    except (OSError, RuntimeError, ValueError) as trouble:
-        raise InputError(f"{path}: is damaged ({_short(trouble)}); use a copy of it or run again") from trouble
+    if marked:
+        with contextlib.closing(_Unmarked(path)) as view, h5py.File(view, "r", libver="latest") as file:
+            yield file
+    else:
+        with h5py.File(path, "r", libver="latest") as file:
+            yield file
 
 
 _SUPERBLOCK = 48  # bytes of a version 3 superblock with 8-byte addresses: mark at 11, end of file at 28, checksum at 44
@@ -520,13 +543,15 @@ _SUPERBLOCK = 48  # bytes of a version 3 superblock with 8-byte addresses: mark 
 class _Unmarked:
     """A read-only view of an HDF5 file without the mark that says it is open for writing.
 
-    A file that a kill cut off may be shorter than the length that it states: the space is promised, not written, and reads as zeros.
+    A file that a kill cut off may be shorter than the length that it states: the space is promised, not written, and
+    reads as zeros, which the checksums in the commit slots tell from data.
     """
 
-    def __init__(self, path: Path, start: bytes):
+    def __init__(self, path: Path):
+        self._raw = open(path, "rb")  # noqa: SIM115  (closed with the view)
+        start = self._raw.read(_SUPERBLOCK)
         body = start[:11] + b"\0" + start[12:44]
         self._start = body + _lookup3(body).to_bytes(4, "little")
-        self._raw = open(path, "rb")  # noqa: SIM115  (closed with the view)
         self._size = max(self._raw.seek(0, os.SEEK_END), int.from_bytes(start[28:36], "little"))
         self._at = 0
 
@@ -599,24 +624,36 @@ def _lookup3(data: bytes) -> int:
     a = (a + int.from_bytes(tail[:4], "little")) & mask
     b = (b + int.from_bytes(tail[4:8], "little")) & mask
     c = (c + int.from_bytes(tail[8:12], "little")) & mask
-    for x, y, k in (("c", "b", 14), ("a", "c", 11), ("b", "a", 25), ("c", "b", 16), ("a", "c", 4), ("b", "a", 14), ("c", "b", 24)):
+    for x, y, k in (
+        ("c", "b", 14),
+        ("a", "c", 11),
+        ("b", "a", 25),
+        ("c", "b", 16),
+        ("a", "c", 4),
+        ("b", "a", 14),
+        ("c", "b", 24),
+    ):
         values = {"a": a, "b": b, "c": c}
         values[x] = ((values[x] ^ values[y]) - rot(values[y], k)) & mask
         a, b, c = values["a"], values["b"], values["c"]
     return c
 
 
-def _table(file: Any, table: str, rows: int, tail: dict[str, NDArray[Any]] | None) -> dict[str, NDArray[Any]]:
+def _table(
+    file: Any, table: str, written: Mapping[str, Any], tail: dict[str, NDArray[Any]] | None
+) -> dict[str, NDArray[Any]]:
+    """Columns of a table: the rows of its datasets that ``written`` vouches for, and after them ``tail``."""
+    rows = int(written["rows"])
     out = {}
     for name, (kind, shape) in TABLES[table].items():
-        stored = file[f"tables/{table}/{name}"]
-        if stored.dtype != kind or stored.shape[1:] != shape or len(stored) < rows:
-            raise ValueError(
-                f"table {table}, column {name}: {stored.dtype} {stored.shape} instead of {kind} {(rows, *shape)}"
-            )
         try:
-            column = stored[:rows]
-        except (OSError, RuntimeError) as trouble:
+            stored = file[f"tables/{table}/{name}"]
+            if stored.dtype != kind or stored.shape[1:] != shape or len(stored) < rows:
+                raise ValueError(f"{stored.dtype} {stored.shape} instead of {kind} {(rows, *shape)}")
+            column = np.ascontiguousarray(stored[:rows])
+            if hashlib.blake2b(column.data if rows else b"", digest_size=16).hexdigest() != written["sums"][name]:
+                raise ValueError("its rows are not those that were written")
+        except (OSError, RuntimeError, KeyError, ValueError) as trouble:
             raise ValueError(f"table {table}, column {name}: {_short(trouble)}") from trouble
         out[name] = column if tail is None else np.concatenate([column, tail[name]])
     return _checked_rows(table, out)

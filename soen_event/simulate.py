@@ -228,11 +228,15 @@ class Simulation:
     def _change(self, what: str, place: int, value: float, where: str) -> None:
         if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not np.isfinite(value):
             raise InputError(f"{where}: {value!r} is not a finite number")
-        from soen_event.engine.program import set_coupling, set_weight
+        from soen_event.engine.program import set_coupling, set_weight, trace_rows
 
         state = self._engine.state()
         now = max(int(state.cursor[NOW]), self._until_fs)
-        (set_weight if what == "weight" else set_coupling)(self.plan, state, place, float(value), now)
+        self._collect()
+        changed = (set_weight if what == "weight" else set_coupling)(self.plan, state, place, float(value), now)
+        changed = [d for d in changed if self.wanted["currents"][d]]
+        if changed:
+            self._append(trace_rows(self.plan, state, changed, now))
         done = int(state.cursor[NEXT_PHOTON])
         state.cursor[NEXT_PHOTON] = 0
         self._start(self._engine.photon_fs[done:], self._engine.photon_detector[done:], state)
@@ -345,10 +349,12 @@ class Simulation:
         self._sink: Any = MemorySink() if out is None else FileSink(self._out, self._header, overwrite=overwrite)
 
     def _collect(self) -> None:
-        log = self._engine.drain()
+        self._append(self._engine.drain())
+
+    def _append(self, log: dict[str, np.ndarray]) -> None:
         for table, names in _TABLES.items():
-            columns = {name: log[key] for name, key in names.items()}
-            if len(next(iter(columns.values()))):
+            columns = {name: log[key] for name, key in names.items() if key in log}
+            if columns and len(next(iter(columns.values()))):
                 self._sink.append(table, columns)
 
     def _progress(self) -> dict[str, Any]:

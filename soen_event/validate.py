@@ -75,7 +75,7 @@ def checks(full: bool = False) -> Iterator[Check]:
             yield from found()
         except Exception as trouble:  # the other sections still tell something
             told = f"{type(trouble).__name__}: {' '.join(str(trouble).split())}"
-            yield Check(title, "has to run to its end", "stopped", told, "failure", "a verdict", None, False, "", False)
+            yield Check(title, "has to run to its end", "stopped", "failure", told, "none", None, False, "", False)
 
 
 class _Section:

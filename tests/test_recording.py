@@ -41,7 +41,7 @@ OWNERS = {"spikes": 1, "fluxons": 3, "photons": 2, "trace": 3}
 
 
 def chain():
-    """Two synapses, a dendrite with an external drive through one arm, a dendrite, and a neuron that sends light back."""
+    """Two synapses, two dendrites with external drives through one arm, and a neuron that sends light back."""
     with se.Network() as net:
         se.Synapse("s1", "d1", tau_fall=30.0)
         se.Synapse("s2", "d2", tau_fall=20.0, dead_time=2.0)
@@ -222,12 +222,13 @@ def test_a_torn_commit_leaves_the_one_before(tmp_path):
             Recording.load(torn)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_a_damaged_file_never_loads_as_something_else(tmp_path, data):
-    path = tmp_path / "run.h5"
-    if not path.exists():
-        interrupted_file(path)
+    paths = {name: tmp_path / name for name in ("killed.h5", "closed.h5")}
+    if not paths["killed.h5"].exists():
+        paths["killed.h5"].write_bytes(interrupted_file(paths["closed.h5"])[0])
+    path = paths[data.draw(st.sampled_from(sorted(paths)))]
     whole = bytearray(path.read_bytes())
     truth = Recording.load(path)
     if data.draw(st.booleans()):
@@ -237,17 +238,25 @@ def test_a_damaged_file_never_loads_as_something_else(tmp_path, data):
         del whole[data.draw(st.integers(0, len(whole) - 1)) :]
     hurt = tmp_path / "hurt.h5"
     hurt.write_bytes(whole)
-    try:
-        rec = Recording.load(hurt)
-    except InputError as trouble:
-        assert str(hurt) in str(trouble) and ";" in str(trouble)
-    else:  # nothing that counts was hit, or the commit before holds
+    rec = loaded_or_refused(hurt)
+    if rec is not None:  # nothing that counts was hit, or the commit before holds
         assert rec.provenance == truth.provenance
         assert rec.end in (truth.end, truth.end - 1.0)
-        for name, (kind, shape) in TABLES["trace"].items():
-            mine, theirs = rec.table("trace")[name], truth.table("trace")[name]
-            assert mine.dtype == kind and mine.shape[1:] == shape
-            assert len(mine) == 30 * rec.end and np.array_equal(mine, theirs[: len(mine)])
+        for table in TABLES:
+            for name, (kind, shape) in TABLES[table].items():
+                mine, theirs = rec.table(table)[name], truth.table(table)[name]
+                assert mine.dtype == kind and mine.shape[1:] == shape
+                assert len(mine) == 30 * rec.end and np.array_equal(mine, theirs[: len(mine)])
+
+
+def loaded_or_refused(path):
+    """The recording, or None if it is refused as it should be."""
+    try:
+        return Recording.load(path)
+    except InputError as trouble:
+        (fault,) = trouble.faults
+    assert fault.startswith(f"{path}: ") and ";" in fault
+    return None
 
 
 def foreign(path):
@@ -280,7 +289,7 @@ BROKEN = {
     "is not an HDF5 file": lambda path: path.write_text("synapse,time\ns1,3.0\n"),
     "is HDF5 but not a recording": foreign,
     "is a recording of version 2": newer,
-    "is damaged .*fluxons/loop": without_a_table,
+    "is damaged .*table fluxons, column loop: ": without_a_table,
     "is damaged .*belongs to loop 3, and there are 3": of_an_unknown_loop,
     "is damaged": lambda path: path.write_bytes(interrupted_file(path)[0][:3000]),
 }
@@ -301,7 +310,7 @@ def test_unreadable_file(tmp_path):
     path = tmp_path / "run.h5"
     interrupted_file(path)
     path.chmod(0)
-    with pytest.raises(InputError, match="can not be read .*permissions"):
+    with pytest.raises(InputError, match=r"can not be read .*permissions"):
         Recording.load(path)
 
 
@@ -310,7 +319,7 @@ def test_an_existing_file_stays_unless_told_otherwise(tmp_path, recording):
     recording.save(path)
     old = path.read_bytes()
     for attempt in (lambda: FileSink(path, HEADER), lambda: recording.save(path)):
-        with pytest.raises(InputError, match="exists already; choose another name or give overwrite=True"):
+        with pytest.raises(InputError, match=r"exists already; choose another name or give overwrite=True$"):
             attempt()
         assert path.read_bytes() == old
     with pytest.raises(InputError, match="compression"):
@@ -485,7 +494,7 @@ def test_a_killed_run_is_the_beginning_of_the_whole_run(tmp_path, recording):
 
 @quick
 @given(
-    st.dictionaries(st.sampled_from(["s1", "s2"]), st.lists(st.floats(0.0, 40.0), max_size=4)),
+    st.dictionaries(st.sampled_from(["s1", "s2"]), st.lists(st.floats(0.0, 40.0), max_size=4).map(sorted)),
     st.lists(st.integers(0, 60_000_000), min_size=1, max_size=12).map(sorted),
 )
 def test_currents_are_those_of_the_engine_to_the_bit(photons, moments):
@@ -505,10 +514,10 @@ def test_currents_are_those_of_the_engine_to_the_bit(photons, moments):
     t = np.array(moments) * 1e-6
     for d, name in enumerate(plan.loop_ids):
         modes = slice(plan.arrays.mode_start[d], plan.arrays.mode_start[d + 1])
-        q, psi, leak, base, ext = (
-            np.array([state.loops[d][field] for state in found]) for field in ("q", "psi", "leak", "base", "ext")
+        q, psi, leak, steady, ext = (
+            np.array([state.loops[d][field] for state in found]) for field in ("q", "psi", "leak", "steady", "ext")
         )
-        flux = base
+        flux = steady
         for k in range(modes.start, modes.stop):
             flux = flux + np.array([state.amplitude[k] for state in found])
         assert np.array_equal(rec.current(name, t, ramp=False), q + (psi - leak) / plan.arrays.beta[d])
@@ -581,7 +590,7 @@ def test_the_ramp_joins_the_steps(recording):
     times, modes = trace["time_fs"][mine], trace["mode"][mine]
     before = np.searchsorted(times, fluxons, side="left") - 1
     running = fluxons[modes[before] == RUN]
-    assert len(running) > 100
+    assert len(running) > 50
     earlier, then = (running - 1) * 1e-6, running * 1e-6
     quantum = recording.plan.arrays.quantum[d]
     step = recording.current("d1", then, ramp=False) - recording.current("d1", earlier, ramp=False)
@@ -590,7 +599,8 @@ def test_the_ramp_joins_the_steps(recording):
     assert np.abs(smooth).max() < 0.01 * quantum
     # The ramp runs through the steps: it is never further than half a quantum from them.
     t = np.linspace(0.0, 90.0, 5000)
-    assert np.abs(recording.current("d1", t) - recording.current("d1", t, ramp=False)).max() <= 0.5 * quantum * (1 + 1e-12)
+    apart = recording.current("d1", t) - recording.current("d1", t, ramp=False)
+    assert 0.3 * quantum < np.abs(apart).max() <= 0.5 * quantum * (1 + 1e-12)
 
 
 @given(st.floats(0.0, 2.0 * np.pi), st.floats(1e-6, 1.0))
@@ -796,7 +806,7 @@ def test_energy_is_accounted_for(recording):
     drawn = 2.0 * np.pi * 1.8 * recording.fluxon_count["d1"] * unit
     assert energy["loops"]["d1"]["drawn"] == pytest.approx(drawn, rel=1e-12)
     assert energy["total"]["drawn"] == pytest.approx(sum(e["drawn"] for e in energy["loops"].values()))
-    with pytest.raises(InputError, match="Recording.energy: this recording does not hold fluxons, slip_loss"):
+    with pytest.raises(InputError, match=r"Recording.energy: this recording does not hold fluxons, slip_loss"):
         Recording(recording.plan, {}, {}, {}).energy  # noqa: B018
 
 
@@ -890,7 +900,7 @@ def test_to_pandas(recording):
     photons = recording.to_pandas("photons")
     lost = photons[(photons["synapse"] == "s1") & (photons["fate"] == "in hotspot")]
     assert list(lost["time"]) == list(recording.lost["s1"])
-    with pytest.raises(InputError, match="Recording.to_pandas.table: 'spike' is unknown"):
+    with pytest.raises(InputError, match=r"Recording.to_pandas.table: 'spike' is unknown"):
         recording.to_pandas("spike")
 
 
@@ -927,7 +937,8 @@ def test_libraries_that_are_not_installed(recording, monkeypatch):
 
 
 def test_recordings_are_read_without_heavy_libraries():
-    code = "import soen_event.recording, sys; print([m for m in ('h5py', 'numba', 'pandas', 'xarray', 'neo') if m in sys.modules])"
+    heavy = ("h5py", "numba", "pandas", "xarray", "neo")
+    code = f"import soen_event.recording, sys; print([m for m in {heavy} if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "[]\n"
 

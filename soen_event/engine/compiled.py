@@ -633,7 +633,7 @@ class CompiledEngine:
         self.reserve_heap = 4 + int(np.diff(a.guide_start).max(initial=0))
         tracing = bool(want_trace.any())
         rows = max(self.ROWS, 2 * self.reserve, 2 * len(a.row) + 2) if tracing else self.reserve
-        self.log = _new_log(want_fluxons, want_trace, want_photons, self.ROWS, rows, rows * int(modes.max(initial=0)))
+        self.log = new_log(want_fluxons, want_trace, want_photons, self.ROWS, rows, rows * int(modes.max(initial=0)))
         self._state = state if state is not None else engine_state.fresh(plan)
         self._advance = compile_function(advance, persistent=True)
         if state is None:
@@ -663,7 +663,8 @@ class CompiledEngine:
         return out
 
 
-def _new_log(want_fluxons: np.ndarray, want_trace: np.ndarray, want_photons: np.ndarray, rows: int, traces: int, amplitudes: int) -> Log:
+def new_log(want_fluxons: np.ndarray, want_trace: np.ndarray, want_photons: np.ndarray, rows: int, traces: int, amplitudes: int) -> Log:
+    """Empty buffers: ``rows`` for spikes, fluxons and photons, ``traces`` trace rows with ``amplitudes`` mode amplitudes in all."""
     def ints(length: int) -> np.ndarray:
         return np.zeros(length, dtype=np.int64)
 
