@@ -200,10 +200,10 @@ def test_programming_a_coupling_scales_the_flux_that_is_there():
         se.Coupling("a", "b", J=0.1)
     run = se.Simulation(net, {"s": [1.0]}, record=EVERYTHING)
     run.run(20.0)
-    run.set_coupling("a", "b", 0.3)
+    run.set_coupling("a", "b", 0.5)
     run.run(30.0)
     rec = run.finish()
-    for t, J in ((19.9, 0.1), (20.0 + 1e-6, 0.3), (29.0, 0.3)):
+    for t, J in ((19.9, 0.1), (20.0 + 1e-6, 0.5), (29.0, 0.5)):
         assert rec.flux("b", t) == pytest.approx(J * rec.quanta("a", t), rel=1e-9)
     assert rec.fluxon_count["b"] > 0 and rec.fluxons["b"][0] >= 20.0
     with pytest.raises(se.InputError, match="not coupled"):
