@@ -28,7 +28,9 @@ def recurrent_network(n: int, seed: int = 0) -> se.Network:
     rng = np.random.default_rng(seed)
     net = se.Network()
     for k in range(n):
-        net.add(se.Neuron(f"n{k}", soma=se.Soma(threshold=0.3), refractory=se.Refractory(), transmitter=se.Transmitter()))
+        net.add(
+            se.Neuron(f"n{k}", soma=se.Soma(threshold=0.3), refractory=se.Refractory(), transmitter=se.Transmitter())
+        )
         for j in range(3):
             net.add(se.Dendrite(f"d{k}_{j}", beta_over_2pi=300.0, tau=100.0))
             net.add(se.Coupling(f"d{k}_{j}", f"n{k}", J=0.25))
@@ -75,9 +77,13 @@ def main() -> int:
     fast, again = cpu_of(net, photons, span, "compiled", 5)
     assert counts == again, "the engines disagree"
     ratio = slow / fast
-    print(f"100 neurons, {counts['events']} events ({counts['fluxons']} fluxons, {counts['spikes']} spikes): reference "
-          f"{1e6 * slow / counts['events']:.1f} us/event, compiled {1e6 * fast / counts['events']:.3f} us/event")
-    print(f"  compiled over reference: {ratio:8.1f} x   (goal {GOAL_RATIO:.0f} x)  {'ok' if ratio >= GOAL_RATIO else 'MISSED'}")
+    print(
+        f"100 neurons, {counts['events']} events ({counts['fluxons']} fluxons, {counts['spikes']} spikes): reference "
+        f"{1e6 * slow / counts['events']:.1f} us/event, compiled {1e6 * fast / counts['events']:.3f} us/event"
+    )
+    print(
+        f"  compiled over reference: {ratio:8.1f} x   (goal {GOAL_RATIO:.0f} x)  {'ok' if ratio >= GOAL_RATIO else 'MISSED'}"
+    )
 
     rates = []
     for n, duration in ((1, 4000.0), (100, 400.0), (1000, 100.0)):
@@ -85,8 +91,10 @@ def main() -> int:
         photons = poisson(list(net.synapses), 0.05, duration, seed=2)
         seconds, counts = cpu_of(net, photons, duration, "compiled", 3 if gate else 7)
         rates.append(counts["fluxons"] / seconds)
-        print(f"{n:5d} dendrites: {counts['fluxons']:8d} fluxons, {rates[-1] / 1e6:.2f} million fluxon events per CPU second   "
-              f"(goal {GOAL_RATE / 1e6:.0f})  {'ok' if rates[-1] >= GOAL_RATE else 'MISSED'}")
+        print(
+            f"{n:5d} dendrites: {counts['fluxons']:8d} fluxons, {rates[-1] / 1e6:.2f} million fluxon events per CPU second   "
+            f"(goal {GOAL_RATE / 1e6:.0f})  {'ok' if rates[-1] >= GOAL_RATE else 'MISSED'}"
+        )
     if gate and (ratio < GOAL_RATIO or min(rates) < FLOOR_RATE):
         print("gate: missed", file=sys.stderr)
         return 1

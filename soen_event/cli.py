@@ -52,6 +52,15 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", metavar="", help="Let fi
 Json = Annotated[bool, typer.Option("--json", metavar="", help="Print one JSON object and nothing else.")]
 
 
+
+class _Ended(Exception):
+    """A command has told what there is to tell and ends with an exit code other than 0."""
+
+    def __init__(self, code: int):
+        super().__init__(code)
+        self.code = code
+
+
 # ---------------------------------------------------------------------------------------------- commands
 
 
@@ -136,7 +145,7 @@ def run(
     if stopped:
         saved = f"{out} holds everything up to there" if out else "nothing was saved, because there was no --out"
         _tell(f"soen: interrupted at {recording.end:g} ns of {length:g} ns; {saved}")
-        raise typer.Exit(INTERRUPTED)
+        raise _Ended(INTERRUPTED)
 
 
 @app.command()
@@ -190,7 +199,7 @@ def check(net: Net, json_: Json = False) -> None:
         if not faults:
             print(f"{net}: can be run, {_count(len(warnings), 'warning')}")
     if faults:
-        raise typer.Exit(BAD_INPUT)
+        raise _Ended(BAD_INPUT)
 
 
 @app.command()
@@ -283,7 +292,7 @@ def validate(
         more = "" if full else "; soen validate --full runs more"
         console.print(f"{len(checks)} checks, {verdict}, {spent:.0f} s of CPU{more}")
     if not right:
-        raise typer.Exit(FAILURE)
+        raise _Ended(FAILURE)
 
 
 @app.command()
@@ -539,7 +548,8 @@ def _print_run(net: str, recording: Recording, spent: float, out: str | None, pl
     spikes = zip(recording.neuron_ids, recording.spike_counts().tolist(), strict=True)
     own = sum(count for name, count in spikes if f"{name}.refractory.synapse" in detectors)
     photons = counts["photons"] - own  # what a soma sends to its own refractory dendrite is no light
-    print(recording.status)
+    whole = recording.end >= recording.duration
+    print(recording.status if whole else f"the run was stopped at t = {recording.end:g} ns of {recording.duration:g} ns")
     lost = counts["photons"] - counts["detections"]
     rows = [
         ("network", net),
@@ -722,7 +732,12 @@ def _exit_code(arguments: list[str]) -> int:
     try:
         code = typer.main.get_command(app)(args=words, prog_name="soen", standalone_mode=False)
         sys.stdout.flush()
+        if code == INTERRUPTED:  # Typer makes this of KeyboardInterrupt
+            _tell("soen: interrupted; nothing was saved")
         return code if isinstance(code, int) else 0
+    except _Ended as ended:
+        sys.stdout.flush()
+        return ended.code
     except InputError as error:
         faults = error.faults
         if debug:

@@ -216,7 +216,7 @@ def _resting_range(sources: Sources, row: int, ib: float, beta: float) -> tuple[
     reach = ib + 4.0 / beta
     n = sources.shape[row, source_function.N_LEVEL]
     at = sources.shape[row, source_function.LEVEL_AT]
-    values = sources.levels[at:at + 4 * (n + 1)].reshape(-1, 4)[:, 0]
+    values = sources.levels[at : at + 4 * (n + 1)].reshape(-1, 4)[:, 0]
     y = np.linspace(0.0, sources.scale[row, source_function.Y_MAX], n + 1)
     if not mirror:  # phi = y - offset modulo 1; the dead band is around y = 0 and y = 1
         rests = values > reach
@@ -245,14 +245,16 @@ def lower(network: Network, drives: tuple[Drive, ...] | list[Drive] = ()) -> Pla
     network.check()
     device = network.device
     if device.temperature > 0.0:
-        raise InputError(f"Device.temperature: {device.temperature} K is above 0 K, and thermal rates are not part of this release; "
-                         "set temperature to 0 K")
+        raise InputError(
+            f"Device.temperature: {device.temperature} K is above 0 K, and thermal rates are not part of this release; "
+            "set temperature to 0 K"
+        )
 
     loops: dict[str, Any] = dict(network.dendrites)
     detectors: dict[str, Any] = dict(network.synapses)
     owner: dict[str, str] = {}
     aim: dict[str, str] = {}
-    couplings = [(c.source, c.target, c.J, c) for c in network.couplings]
+    couplings: list[tuple[str, str, float, Any]] = [(c.source, c.target, c.J, c) for c in network.couplings]
     for name, neuron in network.neurons.items():
         loops[f"{name}.soma"] = neuron.soma
         owner[f"{name}.soma"] = name
@@ -281,7 +283,9 @@ def lower(network: Network, drives: tuple[Drive, ...] | list[Drive] = ()) -> Pla
         key = ("rtti", ib) if kind == "rtti" else ("ri", variant)
         if key not in tables:
             tables[key] = len(built)
-            built.append(source_function.rtti_table(ib) if kind == "rtti" else source_function.ri_table(device, variant))
+            built.append(
+                source_function.rtti_table(ib) if kind == "rtti" else source_function.ri_table(device, variant)
+            )
         return tables[key]
 
     bias, parameters, rows = [], [], []
@@ -312,7 +316,11 @@ def lower(network: Network, drives: tuple[Drive, ...] | list[Drive] = ()) -> Pla
         detector_loop.append(row)
         detector_modes.append((modes.add(row, part.tau_fall), modes.add(row, part.tau_rise)))
 
-    lost = [f"Drive.target: there is no dendrite or neuron {d.target!r}{nearest(d.target, place)}" for d in drives if d.target not in place]
+    lost = [
+        f"Drive.target: there is no dendrite or neuron {d.target!r}{nearest(d.target, place)}"
+        for d in drives
+        if d.target not in place
+    ]
     if lost:
         raise InputError(lost)
     kicks = _kicks([*network.drives, *drives], place, modes)
@@ -323,8 +331,10 @@ def lower(network: Network, drives: tuple[Drive, ...] | list[Drive] = ()) -> Pla
 
     offsets = [float(getattr(loops[name], "phi_offset", 0.0)) for name in loop_ids]
     ranges = [_resting_range(sources, r, ib, beta) for r, ib, (beta, _) in zip(rows, bias, parameters, strict=True)]
-    origins = [loop.rest_phase(sources.rest, sources.shape, sources.scale, sources.levels, r, phi, ib)
-               for r, ib, phi in zip(rows, bias, offsets, strict=True)]
+    origins = [
+        loop.rest_phase(sources.rest, sources.shape, sources.scale, sources.levels, r, phi, ib)
+        for r, ib, phi in zip(rows, bias, offsets, strict=True)
+    ]
     somas = [loops[name] if name in owner else None for name in loop_ids]
     parts = [detectors[name] for name in detector_ids]
     neurons = [network.neurons[name] for name in neuron_ids]
@@ -336,42 +346,70 @@ def lower(network: Network, drives: tuple[Drive, ...] | list[Drive] = ()) -> Pla
         return PHOTONS if transmitter.emission == "photons" else DETERMINISTIC
 
     def guide_mean(w: Any) -> float:
-        transmitter = network.neurons[w.source].transmitter
+        transmitter: Any = network.neurons[w.source].transmitter
         return mean_detected_photons(transmitter.photons, w.loss_db, network.synapses[w.target].efficiency)
 
     arrays = Arrays(
-        row=_ints(rows), ib=_floats(bias), beta=_floats(b for b, _ in parameters), tau=_floats(t for _, t in parameters),
-        quantum=_floats(squid.TWO_PI / b for b, _ in parameters), offset=_floats(offsets), low=_floats(low for low, _ in ranges),
-        high=_floats(high for _, high in ranges), rest_origin=_floats(origins),
+        row=_ints(rows),
+        ib=_floats(bias),
+        beta=_floats(b for b, _ in parameters),
+        tau=_floats(t for _, t in parameters),
+        quantum=_floats(squid.TWO_PI / b for b, _ in parameters),
+        offset=_floats(offsets),
+        low=_floats(low for low, _ in ranges),
+        high=_floats(high for _, high in ranges),
+        rest_origin=_floats(origins),
         threshold=_floats(s.threshold if s is not None else NO_THRESHOLD for s in somas),
         neuron=_ints(neuron_place[owner[name]] if name in owner else -1 for name in loop_ids),
         purge=_ints(int(s is not None and s.after_spike == "purge") for s in somas),
         t_ref_fs=_ints(ns_to_fs(s.t_ref) if s is not None else 0 for s in somas),
-        mode_start=modes.start, mode_tau=modes.tau, mode_arm=modes.arm,
-        out_start=_starts([place[c[0]] for c in couplings], n), out_loop=_ints(place[c[1]] for c in couplings),
-        out_mode=_ints(modes.at(h) for h in coupling_modes), out_J=_floats(c[2] for c in couplings),
-        det_loop=_ints(detector_loop), det_fall=_ints(modes.at(f) for f, _ in detector_modes),
-        det_rise=_ints(modes.at(r) for _, r in detector_modes), det_weight=_floats(getattr(p, "weight", 1.0) for p in parts),
-        det_level=_floats(pulse_level(p.phi_peak, p.tau_rise, p.tau_fall) for p in parts), det_peak=_floats(p.phi_peak for p in parts),
-        det_tau_rise=_floats(p.tau_rise for p in parts), det_tau_fall=_floats(p.tau_fall for p in parts),
-        det_hotspot_fs=_ints(ns_to_fs(p.hotspot) for p in parts), det_efficiency=_floats(getattr(p, "efficiency", 1.0) for p in parts),
+        mode_start=modes.start,
+        mode_tau=modes.tau,
+        mode_arm=modes.arm,
+        out_start=_starts([place[c[0]] for c in couplings], n),
+        out_loop=_ints(place[c[1]] for c in couplings),
+        out_mode=_ints(modes.at(h) for h in coupling_modes),
+        out_J=_floats(c[2] for c in couplings),
+        det_loop=_ints(detector_loop),
+        det_fall=_ints(modes.at(f) for f, _ in detector_modes),
+        det_rise=_ints(modes.at(r) for _, r in detector_modes),
+        det_weight=_floats(getattr(p, "weight", 1.0) for p in parts),
+        det_level=_floats(pulse_level(p.phi_peak, p.tau_rise, p.tau_fall) for p in parts),
+        det_peak=_floats(p.phi_peak for p in parts),
+        det_tau_rise=_floats(p.tau_rise for p in parts),
+        det_tau_fall=_floats(p.tau_fall for p in parts),
+        det_hotspot_fs=_ints(ns_to_fs(p.hotspot) for p in parts),
+        det_efficiency=_floats(getattr(p, "efficiency", 1.0) for p in parts),
         det_recovers=_ints(int(getattr(p, "recovery", "full") == "bias") for p in parts),
         det_restarts=_ints(int(getattr(p, "overlap", "saturate") == "restart") for p in parts),
-        det_dead_fs=_ints(ns_to_fs(getattr(p, "dead_time", 0.0)) for p in parts), det_key=_ints(part_key(name) for name in detector_ids),
+        det_dead_fs=_ints(ns_to_fs(getattr(p, "dead_time", 0.0)) for p in parts),
+        det_key=_ints(part_key(name) for name in detector_ids),
         soma=_ints(place[name] for name in neuron_ids),
         refractory_detector=_ints(detector_place.get(f"{name}.refractory.synapse", -1) for name in neuron_ids),
-        emission=_ints(emission(t) for t in senders), latency_fs=_ints(0 if t is None else ns_to_fs(t.latency) for t in senders),
+        emission=_ints(emission(t) for t in senders),
+        latency_fs=_ints(0 if t is None else ns_to_fs(t.latency) for t in senders),
         tau_rad=_floats(1.0 if t is None else source_constants(t.source)[1] for t in senders),
         guide_start=_starts([neuron_place[w.source] for w in guides], len(neuron_ids)),
-        guide_detector=_ints(detector_place[w.target] for w in guides), guide_delay_fs=_ints(ns_to_fs(w.delay) for w in guides),
-        guide_mean=_floats(guide_mean(w) for w in guides), guide_pass=_floats(10.0 ** (-w.loss_db / 10.0) for w in guides),
-        guide_drawn=_ints(int(network.neurons[w.source].transmitter.emission == "photons") for w in guides),
+        guide_detector=_ints(detector_place[w.target] for w in guides),
+        guide_delay_fs=_ints(ns_to_fs(w.delay) for w in guides),
+        guide_mean=_floats(guide_mean(w) for w in guides),
+        guide_pass=_floats(10.0 ** (-w.loss_db / 10.0) for w in guides),
+        guide_drawn=_ints(int(emission(network.neurons[w.source].transmitter) == PHOTONS) for w in guides),
         guide_key=_ints(part_key(k) for k in guide_keys),
         **_kick_columns(kicks, modes),
     )
-    return Plan(device=device, arrays=arrays, sources=sources, tau_0=device.tau_0_ns, loop_ids=loop_ids, detector_ids=detector_ids,
-                neuron_ids=neuron_ids, coupling_ids=tuple(f"{c[0]}->{c[1]}" for c in couplings),
-                guide_ids=tuple(guide_keys), warnings=tuple(network.warnings()))
+    return Plan(
+        device=device,
+        arrays=arrays,
+        sources=sources,
+        tau_0=device.tau_0_ns,
+        loop_ids=loop_ids,
+        detector_ids=detector_ids,
+        neuron_ids=neuron_ids,
+        coupling_ids=tuple(f"{c[0]}->{c[1]}" for c in couplings),
+        guide_ids=tuple(guide_keys),
+        warnings=tuple(network.warnings()),
+    )
 
 
 def _distinct(names: list[str]) -> list[str]:
@@ -393,7 +431,9 @@ def _kicks(drives: list[Any], place: dict[str, int], modes: _Modes) -> list[tupl
         for pulse in drive.pulses or ():
             amplitude = pulse.phi_peak * pulse_norm(pulse.tau_rise, pulse.tau_fall)
             handles = modes.add(row, pulse.tau_fall, arm), modes.add(row, pulse.tau_rise, arm)
-            kicks.append((ns_to_fs(pulse.t0), row, PULSE, amplitude, 0.0, pulse.tau_fall, pulse.tau_rise, *handles, arm))
+            kicks.append(
+                (ns_to_fs(pulse.t0), row, PULSE, amplitude, 0.0, pulse.tau_fall, pulse.tau_rise, *handles, arm)
+            )
         level, slope = 0.0, 0.0
         points = [(ns_to_fs(t), float(phi)) for t, phi in drive.points or ()]
         for j, (t, phi) in enumerate(points):
@@ -409,7 +449,7 @@ def _kicks(drives: list[Any], place: dict[str, int], modes: _Modes) -> list[tupl
                 jump, at = 0.0, t
             kicks.append((at if j == 0 else t, row, CORNER, jump, new_slope - slope, 0.0, 0.0, None, None, arm))
             level, slope = phi, new_slope
-    kicks.sort(key=lambda k: k[:7] + (k[9],))
+    kicks.sort(key=lambda k: (*k[:7], k[9]))
     return kicks
 
 
@@ -418,8 +458,12 @@ def _kick_columns(kicks: list[tuple], modes: _Modes) -> dict[str, np.ndarray]:
         return -1 if handle is None else modes.at(handle)
 
     return {
-        "kick_fs": _ints(k[0] for k in kicks), "kick_loop": _ints(k[1] for k in kicks), "kick_kind": _ints(k[2] for k in kicks),
-        "kick_x": _floats(k[3] for k in kicks), "kick_y": _floats(k[4] for k in kicks),
-        "kick_fall": _ints(mode(k[7]) for k in kicks), "kick_rise": _ints(mode(k[8]) for k in kicks),
+        "kick_fs": _ints(k[0] for k in kicks),
+        "kick_loop": _ints(k[1] for k in kicks),
+        "kick_kind": _ints(k[2] for k in kicks),
+        "kick_x": _floats(k[3] for k in kicks),
+        "kick_y": _floats(k[4] for k in kicks),
+        "kick_fall": _ints(mode(k[7]) for k in kicks),
+        "kick_rise": _ints(mode(k[8]) for k in kicks),
         "kick_arm": _ints(k[9] for k in kicks),
     }

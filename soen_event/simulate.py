@@ -28,9 +28,19 @@ ENGINES = ("compiled", "reference")
 _CHUNK = {"compiled": 200_000, "reference": 2_000}
 
 
-def simulate(network: Network | str | os.PathLike[str], photons: Any = None, duration: float | None = None, *, engine: str = "compiled",
-             resolution: str = "fluxon", record: Any = ("spikes", "fluxons"), seed: int = 0, out: str | os.PathLike[str] | None = None,
-             overwrite: bool = False, progress: bool | Callable[[float, float], None] | None = None) -> Recording:
+def simulate(
+    network: Network | str | os.PathLike[str],
+    photons: Any = None,
+    duration: float | None = None,
+    *,
+    engine: str = "compiled",
+    resolution: str = "fluxon",
+    record: Any = ("spikes", "fluxons"),
+    seed: int = 0,
+    out: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    progress: bool | Callable[[float, float], None] | None = None,
+) -> Recording:
     """Run ``network`` on ``photons`` for ``duration`` ns and return its :class:`~soen_event.recording.Recording`.
 
     Arguments:
@@ -53,8 +63,17 @@ def simulate(network: Network | str | os.PathLike[str], photons: Any = None, dur
     """
     if duration is None:
         raise InputError("simulate: duration is missing; give the time to run in ns, for example duration=400.0")
-    run = Simulation(network, photons, engine=engine, resolution=resolution, record=record, seed=seed, out=out, overwrite=overwrite,
-                     duration=duration)
+    run = Simulation(
+        network,
+        photons,
+        engine=engine,
+        resolution=resolution,
+        record=record,
+        seed=seed,
+        out=out,
+        overwrite=overwrite,
+        duration=duration,
+    )
     run.run(duration, progress=progress)
     return run.finish()
 
@@ -65,16 +84,28 @@ class Simulation:
     ``run(until)`` any number of times equals one run to the last ``until``. ``duration`` only labels the recording.
     """
 
-    def __init__(self, network: Network | str | os.PathLike[str], photons: Any = None, *, engine: str = "compiled",
-                 resolution: str = "fluxon", record: Any = ("spikes", "fluxons"), seed: int = 0,
-                 out: str | os.PathLike[str] | None = None, overwrite: bool = False, duration: float | None = None):
+    def __init__(
+        self,
+        network: Network | str | os.PathLike[str],
+        photons: Any = None,
+        *,
+        engine: str = "compiled",
+        resolution: str = "fluxon",
+        record: Any = ("spikes", "fluxons"),
+        seed: int = 0,
+        out: str | os.PathLike[str] | None = None,
+        overwrite: bool = False,
+        duration: float | None = None,
+    ):
         from soen_event.network import Network
         from soen_event.physics.random import checked_seed
         from soen_event.stimulus import Stimulus
 
         faults = []
         if engine not in ENGINES:
-            faults.append(f"simulate.engine: {engine!r} is unknown{nearest(engine, ENGINES)}; choose one of {', '.join(ENGINES)}")
+            faults.append(
+                f"simulate.engine: {engine!r} is unknown{nearest(engine, ENGINES)}; choose one of {', '.join(ENGINES)}"
+            )
         if resolution != "fluxon":
             faults.append(f"simulate.resolution: {resolution!r} is not part of this release; use resolution='fluxon'")
         try:
@@ -88,7 +119,9 @@ class Simulation:
         if isinstance(network, str | os.PathLike):
             network = Network.load(network)
         if not isinstance(network, Network):
-            raise InputError(f"simulate.network: {type(network).__name__} is not a Network; give a soen_event.Network or a path to a file")
+            raise InputError(
+                f"simulate.network: {type(network).__name__} is not a Network; give a soen_event.Network or a path to a file"
+            )
         self.network = network.copy()
         self.stimulus: Stimulus = Stimulus.coerce(photons)
         self.engine_name, self.resolution, self.seed = engine, resolution, seed
@@ -98,9 +131,14 @@ class Simulation:
         fs, detector = _lowered(self.stimulus, self.plan)
         self._until_fs = 0
         self._header = {
-            "network": self.network.to_dict(), "drives": [_plain(d) for d in drives], "seed": seed, "engine": engine,
-            "resolution": resolution, "record": {k: [self._ids(k)[j] for j in np.flatnonzero(v)] for k, v in self.wanted.items()},
-            "duration_ns": duration, "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "network": self.network.to_dict(),
+            "drives": [_plain(d) for d in drives],
+            "seed": seed,
+            "engine": engine,
+            "resolution": resolution,
+            "record": {k: [self._ids(k)[j] for j in np.flatnonzero(v)] for k, v in self.wanted.items()},
+            "duration_ns": duration,
+            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "plan_digest": self.plan.digest,
         }
         self._open_sink(out, overwrite)
@@ -108,14 +146,21 @@ class Simulation:
 
     # ------------------------------------------------------------------ running
 
-    def run(self, until: float | None = None, *, events: int | None = None,
-            progress: bool | Callable[[float, float], None] | None = False) -> str:
+    def run(
+        self,
+        until: float | None = None,
+        *,
+        events: int | None = None,
+        progress: bool | Callable[[float, float], None] | None = False,
+    ) -> str:
         """Process events up to and including ``until`` (ns), or at most ``events`` of them, whichever comes first.
 
         Returns "done" if everything up to ``until`` has happened, "held" if the events were spent first.
         """
         if until is None and events is None:
-            raise InputError("Simulation.run: neither until nor events is given; say until which time (ns) or how many events to run")
+            raise InputError(
+                "Simulation.run: neither until nor events is given; say until which time (ns) or how many events to run"
+            )
         if until is not None:
             faults = _time_faults("Simulation.run until", until)
             if faults:
@@ -198,12 +243,16 @@ class Simulation:
         fs = np.rint(new * 1e6).astype(np.int64)
         floor = max(int(self._engine.state().cursor[NOW]), self._until_fs)
         if fs.size and fs.min() < floor:
-            raise InputError(f"Simulation.inject: {synapse}: {fs.min() * 1e-6} ns is before now ({floor * 1e-6} ns); photons cannot "
-                             "arrive in the past")
+            raise InputError(
+                f"Simulation.inject: {synapse}: {fs.min() * 1e-6} ns is before now ({floor * 1e-6} ns); photons cannot "
+                "arrive in the past"
+            )
         state = self._engine.state()
         done = int(state.cursor[NEXT_PHOTON])
         all_fs = np.concatenate([self._engine.photon_fs[done:], fs])
-        all_detectors = np.concatenate([self._engine.photon_detector[done:], np.full(len(fs), detector, dtype=np.int64)])
+        all_detectors = np.concatenate(
+            [self._engine.photon_detector[done:], np.full(len(fs), detector, dtype=np.int64)]
+        )
         order = np.lexsort((all_detectors, all_fs))
         state.cursor[NEXT_PHOTON] = 0
         self._start(all_fs[order], all_detectors[order], state)
@@ -222,7 +271,9 @@ class Simulation:
         start, stop = a.out_start[index[source]], a.out_start[index[source] + 1]
         found = [c for c in range(start, stop) if a.out_loop[c] == index[target]]
         if not found:
-            raise InputError(f"Simulation.set_coupling: {source!r} is not coupled to {target!r}; add a Coupling to the network")
+            raise InputError(
+                f"Simulation.set_coupling: {source!r} is not coupled to {target!r}; add a Coupling to the network"
+            )
         self._change("J", found[0], J, "Simulation.set_coupling")
 
     def _change(self, what: str, place: int, value: float, where: str) -> None:
@@ -256,15 +307,23 @@ class Simulation:
         self._collect()
         state = self._engine.state()
         done = int(state.cursor[NEXT_PHOTON])
-        head = {"format": "soen-checkpoint", "version": 1, "until_fs": self._until_fs, "header": self._header,
-                "progress": self._progress(), "streamed": self._out is not None}
+        head = {
+            "format": "soen-checkpoint",
+            "version": 1,
+            "until_fs": self._until_fs,
+            "header": self._header,
+            "progress": self._progress(),
+            "streamed": self._out is not None,
+        }
         temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
         try:
             with h5py.File(temporary, "w", libver="latest") as file:
                 file.attrs["head"] = np.void(json.dumps(head).encode())
                 group = file.create_group("state")
                 for name, column in zip(State._fields, state, strict=True):
-                    group.create_dataset(name, data=np.asarray(column), fletcher32=column.size > 0, chunks=column.size > 0 or None)
+                    group.create_dataset(
+                        name, data=np.asarray(column), fletcher32=column.size > 0, chunks=column.size > 0 or None
+                    )
                 photons = file.create_group("photons")
                 photons["fs"], photons["detector"] = self._engine.photon_fs[done:], self._engine.photon_detector[done:]
                 if self._out is None:
@@ -276,8 +335,14 @@ class Simulation:
             temporary.unlink(missing_ok=True)
 
     @classmethod
-    def restore(cls, path: str | os.PathLike[str], *, out: str | os.PathLike[str] | None = None, overwrite: bool = False,
-                engine: str | None = None) -> Simulation:
+    def restore(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        out: str | os.PathLike[str] | None = None,
+        overwrite: bool = False,
+        engine: str | None = None,
+    ) -> Simulation:
         """Continue from a checkpoint, in either engine. Raises InputError if the file is damaged or from another version."""
         import h5py
 
@@ -286,7 +351,9 @@ class Simulation:
 
         path = Path(path)
         if path.is_dir() or not path.exists():
-            raise InputError(f"{path}: {'is a directory' if path.is_dir() else 'there is no such file'}; give a checkpoint file")
+            raise InputError(
+                f"{path}: {'is a directory' if path.is_dir() else 'there is no such file'}; give a checkpoint file"
+            )
         try:
             with h5py.File(path, "r") as file:
                 head = json.loads(bytes(file.attrs["head"]))
@@ -294,7 +361,9 @@ class Simulation:
                 fs, detector = file["photons/fs"][()], file["photons/detector"][()]
                 tables = {t: {n: c[()] for n, c in group.items()} for t, group in file.get("tables", {}).items()}
         except (OSError, KeyError, ValueError) as trouble:
-            raise InputError(f"{path}: is not a readable checkpoint ({trouble}); write one with Simulation.checkpoint") from trouble
+            raise InputError(
+                f"{path}: is not a readable checkpoint ({trouble}); write one with Simulation.checkpoint"
+            ) from trouble
         if head.get("format") != "soen-checkpoint" or head.get("version") != 1:
             raise InputError(f"{path}: is not a checkpoint of this version; write one with Simulation.checkpoint")
         header = head["header"]
@@ -310,10 +379,14 @@ class Simulation:
         self.resolution, self.seed = header["resolution"], header["seed"]
         self.plan = lower(self.network, tuple(drives))
         if self.plan.digest != header["plan_digest"]:
-            raise InputError(f"{path}: was written by another version of soen-event (its lowered network differs); run it there")
+            raise InputError(
+                f"{path}: was written by another version of soen-event (its lowered network differs); run it there"
+            )
         self.wanted = _wanted(header["record"], self.plan)
         self._header, self._until_fs = header, int(head["until_fs"])
-        state = State(*(columns[name].view(np.recarray) if columns[name].dtype.names else columns[name] for name in State._fields))
+        state = State(
+            *(columns[name].view(np.recarray) if columns[name].dtype.names else columns[name] for name in State._fields)
+        )
         self._open_sink(out, overwrite)
         for table, found in tables.items():
             self._sink.append(table, found)
@@ -327,7 +400,16 @@ class Simulation:
         if state is not None and hasattr(self, "_engine"):
             self._collect()
         wanted = self.wanted
-        arguments = (self.plan, fs, detector, self.seed, wanted["fluxons"], wanted["currents"], wanted["photons"], state)
+        arguments = (
+            self.plan,
+            fs,
+            detector,
+            self.seed,
+            wanted["fluxons"],
+            wanted["currents"],
+            wanted["photons"],
+            state,
+        )
         if self.engine_name == "compiled":
             from soen_event.engine.compiled import CompiledEngine
             from soen_event.engine.jit import announce_compilation
@@ -344,9 +426,13 @@ class Simulation:
         from soen_event.recording import FileSink, MemorySink
 
         self._out = None if out is None else Path(out)
-        ids = {"loop_ids": list(self.plan.loop_ids), "detector_ids": list(self.plan.detector_ids), "neuron_ids": list(self.plan.neuron_ids)}
+        ids = {
+            "loop_ids": list(self.plan.loop_ids),
+            "detector_ids": list(self.plan.detector_ids),
+            "neuron_ids": list(self.plan.neuron_ids),
+        }
         self._header = {**self._header, **ids}
-        self._sink: Any = MemorySink() if out is None else FileSink(self._out, self._header, overwrite=overwrite)
+        self._sink: Any = MemorySink() if out is None else FileSink(out, self._header, overwrite=overwrite)
 
     def _collect(self) -> None:
         self._append(self._engine.drain())
@@ -361,9 +447,13 @@ class Simulation:
         state = self._engine.state()
         loops = state.loops
         return {
-            "now_fs": max(int(state.cursor[NOW]), self._until_fs), "counts": dict(zip(COUNTS, (int(c) for c in state.counts), strict=True)),
-            "fluxons": loops["fluxons"].tolist(), "slip_loss": loops["slip_loss"].tolist(), "leak_loss": loops["leak_loss"].tolist(),
-            "purge_loss": loops["purge_loss"].tolist(), "q_end": loops["q"].tolist(),
+            "now_fs": max(int(state.cursor[NOW]), self._until_fs),
+            "counts": dict(zip(COUNTS, (int(c) for c in state.counts), strict=True)),
+            "fluxons": loops["fluxons"].tolist(),
+            "slip_loss": loops["slip_loss"].tolist(),
+            "leak_loss": loops["leak_loss"].tolist(),
+            "purge_loss": loops["purge_loss"].tolist(),
+            "q_end": loops["q"].tolist(),
         }
 
     def _ids(self, what: str) -> tuple[str, ...]:
@@ -376,7 +466,9 @@ class Simulation:
         return index[synapse]
 
     def __repr__(self) -> str:
-        return f"<Simulation at {self.now:g} ns, {self.event_count} events, {self.engine_name} engine, seed {self.seed}>"
+        return (
+            f"<Simulation at {self.now:g} ns, {self.event_count} events, {self.engine_name} engine, seed {self.seed}>"
+        )
 
 
 _TABLES = {
@@ -412,7 +504,9 @@ def _time_faults(where: str, value: Any, positive: bool = False) -> list[str]:
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
         return [f"{where}: {value!r} is not a number; give a time in ns"]
     if not np.isfinite(value) or value < 0 or (positive and value == 0):
-        return [f"{where}: {value!r} is not a finite time {'above' if positive else 'of at least'} 0; give a time in ns"]
+        return [
+            f"{where}: {value!r} is not a finite time {'above' if positive else 'of at least'} 0; give a time in ns"
+        ]
     if value > 4e12:
         return [f"{where}: {value!r} ns is beyond the clock's range of 4e12 ns (over an hour); run it in parts"]
     return []
@@ -420,8 +514,11 @@ def _time_faults(where: str, value: Any, positive: bool = False) -> list[str]:
 
 def _wanted(record: Any, plan: Plan) -> dict[str, np.ndarray]:
     """Flags of what to log: fluxons and currents per loop, photons per detector."""
-    flags = {"fluxons": np.zeros(len(plan.loop_ids), dtype=np.int64), "currents": np.zeros(len(plan.loop_ids), dtype=np.int64),
-             "photons": np.zeros(len(plan.detector_ids), dtype=np.int64)}
+    flags = {
+        "fluxons": np.zeros(len(plan.loop_ids), dtype=np.int64),
+        "currents": np.zeros(len(plan.loop_ids), dtype=np.int64),
+        "photons": np.zeros(len(plan.detector_ids), dtype=np.int64),
+    }
     if isinstance(record, str):
         record = (record,)
     chosen: Mapping[str, Any] = record if isinstance(record, Mapping) else dict.fromkeys(record or ())
@@ -429,7 +526,9 @@ def _wanted(record: Any, plan: Plan) -> dict[str, np.ndarray]:
     same = {"detections": "photons", "fluxes": "currents"}
     for what, ids in chosen.items():
         if what not in RECORDABLE:
-            faults.append(f"simulate.record: {what!r} is unknown{nearest(str(what), RECORDABLE)}; choose among {', '.join(RECORDABLE)}")
+            faults.append(
+                f"simulate.record: {what!r} is unknown{nearest(str(what), RECORDABLE)}; choose among {', '.join(RECORDABLE)}"
+            )
             continue
         what = same.get(what, what)
         if what not in flags:

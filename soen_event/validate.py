@@ -204,7 +204,7 @@ def _table_error(device: Any, points: int) -> float:
     from soen_event.physics import source, squid
 
     sources = source.stack([source.ri_table(device)])
-    exact: Any = compile_function(squid.running_rate)  # type: ignore[arg-type]
+    exact: Any = compile_function(squid.running_rate)
     random = np.random.default_rng(1)
     worst = 0.0
     for _ in range(points):

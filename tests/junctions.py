@@ -71,6 +71,20 @@ def dendrite(device, ib, beta_over_2pi, tau, times, flux, feed=0.0, step=0.04, e
     n = int(times[-1] / tau_0 / step)
     s = np.zeros(n // every + 1)
     fluxons = np.zeros(200_000)
-    found = _integrate(ib, beta, beta * tau_0 / tau, device.beta_c, device.beta_1, feed, step, n, np.asarray(flux, dtype=float),
-                       (times[1] - times[0]) / tau_0, every, math.asin(ib / 2.0), s, fluxons)
+    found = _integrate(
+        ib,
+        beta,
+        beta * tau_0 / tau,
+        device.beta_c,
+        device.beta_1,
+        feed,
+        step,
+        n,
+        np.asarray(flux, dtype=float),
+        (times[1] - times[0]) / tau_0,
+        every,
+        math.asin(ib / 2.0),
+        s,
+        fluxons,
+    )
     return np.arange(len(s)) * every * step * tau_0, s, fluxons[:found] * tau_0

@@ -16,9 +16,17 @@ STORED = np.load(Path(__file__).parent / "data" / "circuit_cases.npz", allow_pic
 CASES = json.loads(str(STORED["cases"]))
 
 # physics.md 3.2: (ib, beta/2pi, fluxons of one photon, peak s, delay of the first in ns).
-ONE_PHOTON = [(1.40, 1e2, 27, .269, .051), (1.40, 1e3, 168, .166, .051), (1.40, 1e4, 396, .0385, .051),
-              (1.60, 1e2, 47, .468, .036), (1.60, 1e3, 317, .311, .036), (1.60, 1e4, 908, .0862, .036),
-              (1.80, 1e2, 66, .656, .026), (1.80, 1e3, 479, .466, .026), (1.80, 1e4, 1617, .1494, .026)]
+ONE_PHOTON = [
+    (1.40, 1e2, 27, 0.269, 0.051),
+    (1.40, 1e3, 168, 0.166, 0.051),
+    (1.40, 1e4, 396, 0.0385, 0.051),
+    (1.60, 1e2, 47, 0.468, 0.036),
+    (1.60, 1e3, 317, 0.311, 0.036),
+    (1.60, 1e4, 908, 0.0862, 0.036),
+    (1.80, 1e2, 66, 0.656, 0.026),
+    (1.80, 1e3, 479, 0.466, 0.026),
+    (1.80, 1e4, 1617, 0.1494, 0.026),
+]
 
 
 def one_photon(ib, beta_over_2pi, tau=250.0, span=60.0):
@@ -42,8 +50,18 @@ def test_single_photon_table(ib, beta, count, top, first):
     assert rec.fluxons["d"][0] - 1.0 == pytest.approx(first, abs=0.020)
 
 
-@pytest.mark.parametrize(("ib", "beta", "tau"), [(1.35, 100, 250), (1.5, 170, 250), (1.7, 450, 250), (1.9, 100, 250), (1.75, 2500, 60),
-                                                 (1.45, 1000, 500), (1.95, 300, 30)])
+@pytest.mark.parametrize(
+    ("ib", "beta", "tau"),
+    [
+        (1.35, 100, 250),
+        (1.5, 170, 250),
+        (1.7, 450, 250),
+        (1.9, 100, 250),
+        (1.75, 2500, 60),
+        (1.45, 1000, 500),
+        (1.95, 300, 30),
+    ],
+)
 def test_single_photon_elsewhere(ib, beta, tau):
     """Biases and inductances that the table does not show, against the junction equations."""
     span = 30.0
@@ -122,8 +140,11 @@ IB = 1.802395858835221
 
 def default_neuron(beta, threshold, overlap):
     with se.Network() as net:
-        se.Neuron("n", soma=se.Soma(ib=IB, beta_over_2pi=beta, threshold=threshold, after_spike="purge", t_ref=10.0),
-                  refractory=se.Refractory(ib=IB, overlap=overlap))
+        se.Neuron(
+            "n",
+            soma=se.Soma(ib=IB, beta_over_2pi=beta, threshold=threshold, after_spike="purge", t_ref=10.0),
+            refractory=se.Refractory(ib=IB, overlap=overlap),
+        )
         se.Synapse("s", "n", overlap=overlap)
     return net
 

@@ -44,7 +44,7 @@ waveguides:
 drives:                                       # external flux in Phi0 against ns: piecewise linear points, or pulses that add linearly
   - {target: d1, points: [[0.0, 0.0], [1.0, 0.3], [40.0, 0.3], [41.0, 0.0]]}
   - {target: d1, pulses: [{t0: 5.0, phi_peak: 0.4, tau_rise: 1.0, tau_fall: 20.0}]}   # difference of exponentials
-"""  # noqa: E501
+"""
 
 few = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 devices = st.builds(Device, Ic=st.floats(1e-5, 1e-3), beta_c=st.floats(0.1, 1.0), beta_1=st.floats(0.1, 1.5))

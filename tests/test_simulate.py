@@ -14,8 +14,15 @@ from soen_event.engine import state as engine_state
 def small_network():
     """Everything at once: a tree, a neuron that excites itself over a waveguide, refraction, draws, a drive, an RTTI dendrite."""
     with se.Network() as net:
-        se.Neuron("n1", soma=se.Soma(threshold=0.15, t_ref=3.0), refractory=se.Refractory(), transmitter=se.Transmitter(emission="photons"))
-        se.Neuron("n2", soma=se.Soma(threshold=0.2, after_spike="keep", t_ref=2.0), transmitter=se.Transmitter(latency=1.0))
+        se.Neuron(
+            "n1",
+            soma=se.Soma(threshold=0.15, t_ref=3.0),
+            refractory=se.Refractory(),
+            transmitter=se.Transmitter(emission="photons"),
+        )
+        se.Neuron(
+            "n2", soma=se.Soma(threshold=0.2, after_spike="keep", t_ref=2.0), transmitter=se.Transmitter(latency=1.0)
+        )
         se.Dendrite("d1", beta_over_2pi=100, tau=30.0)
         se.Dendrite("d2", kind="rtti", ib=2.0, beta_over_2pi=100, tau=20.0)
         se.Coupling("d1", "n1", J=0.6)
@@ -104,8 +111,12 @@ for k in sys.argv[3:]:
 def restored(folder, numbers):
     from pathlib import Path
 
-    out = subprocess.run([sys.executable, "-c", FINISH, str(Path(__file__).parent), str(folder), *map(str, numbers)], capture_output=True,
-                         text=True, check=False)
+    out = subprocess.run(
+        [sys.executable, "-c", FINISH, str(Path(__file__).parent), str(folder), *map(str, numbers)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert out.returncode == 0, out.stderr
     return dict(line.split() for line in out.stdout.splitlines())
 
@@ -186,7 +197,9 @@ def test_programming_a_weight_is_the_network_with_that_weight_from_then_on():
         run.run(40.0)
         rec = run.finish()
         t = np.linspace(moment + 1e-6, 40.0, 200)
-        assert rec.flux("d", t) == pytest.approx(se.simulate(dendrite(0.2), {"s": [10.0]}, 40.0, record=EVERYTHING).flux("d", t), abs=1e-12)
+        assert rec.flux("d", t) == pytest.approx(
+            se.simulate(dendrite(0.2), {"s": [10.0]}, 40.0, record=EVERYTHING).flux("d", t), abs=1e-12
+        )
         assert rec.flux("d", moment - 0.01) > 0.2 or moment < 10.1
     with pytest.raises(se.InputError, match="finite"):
         run.set_weight("s", float("nan"))

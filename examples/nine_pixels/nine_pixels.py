@@ -53,7 +53,9 @@ def main(picture: str | None = None) -> None:
     for letter, rec in runs.items():
         spikes = rec.spikes["n"]
         counts = "".join(f"{rec.fluxon_count[f'a{a}']:5d}" for a in range(3))
-        print(f"   {letter}        {counts:>15s}   {len(spikes):6d}  {spikes[0] - PHOTON:8.2f} ns  ({', '.join(f'{t:.1f}' for t in spikes)})")
+        print(
+            f"   {letter}        {counts:>15s}   {len(spikes):6d}  {spikes[0] - PHOTON:8.2f} ns  ({', '.join(f'{t:.1f}' for t in spikes)})"
+        )
     print("each branch answers its own letter: a0 to z, a1 to v, a2 to n")
     if picture:
         from matplotlib.figure import Figure

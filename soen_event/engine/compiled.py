@@ -147,8 +147,29 @@ def touch(P: Any, S: Any, tau_0: float, d: int, now: int) -> None:
     stop = my.mode_stop
     mode = me.mode
     if mode != HELD and dt > PANEL:
-        psi, leak = leak_after(me.leak, me.psi, S.amplitude, P.mode_tau, P.mode_arm, start, stop, me.steady, me.ext, me.ext_slope,
-                               me.arm, me.arm_slope, rest, shape, scale, levels, my.row, my.ib, my.rest_origin, my.tau, dt)
+        psi, leak = leak_after(
+            me.leak,
+            me.psi,
+            S.amplitude,
+            P.mode_tau,
+            P.mode_arm,
+            start,
+            stop,
+            me.steady,
+            me.ext,
+            me.ext_slope,
+            me.arm,
+            me.arm_slope,
+            rest,
+            shape,
+            scale,
+            levels,
+            my.row,
+            my.ib,
+            my.rest_origin,
+            my.tau,
+            dt,
+        )
         me.psi = psi
         me.leak = leak
     phi = me.steady
@@ -226,7 +247,9 @@ def look_ahead(P: Any, S: Any, tau_0: float, d: int, now: int, undisturbed: int)
     r, g_phi, g_i, u, u_phi, gain = source_at(shape, scale, cells, levels, row, phi, my.ib - s)
     if me.mode == RUN:
         if u > 0.0 and r > 0.0:
-            rate, curve, h, complete = plan_run(r, g_phi, g_i, phi_slope, s / my.tau - PI * one_slope / my.beta, my.tau, tau_0, me.theta)
+            rate, curve, h, complete = plan_run(
+                r, g_phi, g_i, phi_slope, s / my.tau - PI * one_slope / my.beta, my.tau, tau_0, me.theta
+            )
             me.u = u
             me.gain = gain
             me.rate = rate
@@ -252,8 +275,31 @@ def look_ahead(P: Any, S: Any, tau_0: float, d: int, now: int, undisturbed: int)
     if me.mode == REST:
         h, kind = plan_rest(me.z, u, me.u_slope, gain, tau_0)
     else:
-        h, kind = wake_after(S.amplitude, P.mode_tau, P.mode_arm, start, stop, me.steady, me.ext, me.ext_slope, me.q, me.leak, my.tau,
-                             my.beta, my.ib, my.low, my.high, shape, scale, levels, row, rest, my.rest_origin, me.arm, me.arm_slope)
+        h, kind = wake_after(
+            S.amplitude,
+            P.mode_tau,
+            P.mode_arm,
+            start,
+            stop,
+            me.steady,
+            me.ext,
+            me.ext_slope,
+            me.q,
+            me.leak,
+            my.tau,
+            my.beta,
+            my.ib,
+            my.low,
+            my.high,
+            shape,
+            scale,
+            levels,
+            row,
+            rest,
+            my.rest_origin,
+            me.arm,
+            me.arm_slope,
+        )
     me.next_kind = kind
     S.next_fs[d] = later(now, h)
 
@@ -327,19 +373,25 @@ def spike(P: Any, S: Any, d: int, now: int, seed: int) -> None:
     size = S.cursor[HEAP_SIZE]
     ordinal = S.spikes[my.neuron]
     if sender.refractory_detector >= 0:
-        size = push(S.heap_fs, S.heap_key, S.heap_ordinal, size, now, event_key(PHOTON, sender.refractory_detector, 0), ordinal)
+        size = push(
+            S.heap_fs, S.heap_key, S.heap_ordinal, size, now, event_key(PHOTON, sender.refractory_detector, 0), ordinal
+        )
     if sender.emission != DARK:
         for w in range(sender.guide_start, sender.guide_stop):
             guide = P.guides[w]
             arrives = now + sender.latency_fs + guide.delay_fs
             if sender.emission == PHOTONS:
-                late = first_photon_delay(uniform(seed, guide.key, ordinal, EMISSION_TIME, 0), guide.photons, sender.tau_rad)
+                late = first_photon_delay(
+                    uniform(seed, guide.key, ordinal, EMISSION_TIME, 0), guide.photons, sender.tau_rad
+                )
                 if late < 0.0:
                     continue
                 arrives += int(late * 1.0e6 + 0.5)
             elif guide.passes < 1.0 and uniform(seed, guide.key, ordinal, LOSS, 0) >= guide.passes:
                 continue
-            size = push(S.heap_fs, S.heap_key, S.heap_ordinal, size, arrives, event_key(PHOTON, guide.detector, w + 1), ordinal)
+            size = push(
+                S.heap_fs, S.heap_key, S.heap_ordinal, size, arrives, event_key(PHOTON, guide.detector, w + 1), ordinal
+            )
     S.cursor[HEAP_SIZE] = size
     S.spikes[my.neuron] += 1
     S.counts[SPIKES] += 1
@@ -383,8 +435,15 @@ def hotspot_begins(P: Any, S: Any, k: int, d: int, now: int) -> None:
     it.seen_fs = now
     it.in_hotspot = 1
     it.dead_fs = now + its.dead_fs
-    S.cursor[HEAP_SIZE] = push(S.heap_fs, S.heap_key, S.heap_ordinal, S.cursor[HEAP_SIZE], now + its.hotspot_fs,
-                               event_key(HOTSPOT_END, k, 0), 0)
+    S.cursor[HEAP_SIZE] = push(
+        S.heap_fs,
+        S.heap_key,
+        S.heap_ordinal,
+        S.cursor[HEAP_SIZE],
+        now + its.hotspot_fs,
+        event_key(HOTSPOT_END, k, 0),
+        0,
+    )
 
 
 def hotspot_ends(P: Any, S: Any, k: int, d: int, now: int) -> None:
@@ -467,8 +526,19 @@ def begin(P: Any, S: Any, L: Any, tau_0: float) -> None:
             trace(P, S, L, d, 0)
 
 
-def advance(P: Any, S: Any, L: Any, tau_0: float, photon_fs: Any, photon_detector: Any, until: int, budget: int, seed: int,
-            reserve: int, reserve_heap: int) -> int:
+def advance(
+    P: Any,
+    S: Any,
+    L: Any,
+    tau_0: float,
+    photon_fs: Any,
+    photon_detector: Any,
+    until: int,
+    budget: int,
+    seed: int,
+    reserve: int,
+    reserve_heap: int,
+) -> int:
     """Process events up to and including time ``until``, at most ``budget`` of them; returns why it stopped.
 
     ``reserve``: trace rows that one event may need; ``reserve_heap``: entries that it may need in the heap.
@@ -477,8 +547,12 @@ def advance(P: Any, S: Any, L: Any, tau_0: float, photon_fs: Any, photon_detecto
     n_photons = photon_fs.shape[0]
     n_loops = P.loops.shape[0]
     while budget > 0:
-        if (L.used[N_TRACES] + reserve > L.trace_fs.shape[0] or L.used[N_FLUXONS] + 2 > L.fluxon_fs.shape[0]
-                or L.used[N_SPIKES] + 2 > L.spike_fs.shape[0] or L.used[N_PHOTONS] + 2 > L.photon_fs.shape[0]):
+        if (
+            L.used[N_TRACES] + reserve > L.trace_fs.shape[0]
+            or L.used[N_FLUXONS] + 2 > L.fluxon_fs.shape[0]
+            or L.used[N_SPIKES] + 2 > L.spike_fs.shape[0]
+            or L.used[N_PHOTONS] + 2 > L.photon_fs.shape[0]
+        ):
             return LOG_FULL
         size = S.cursor[HEAP_SIZE]
         if size + reserve_heap > S.heap_fs.shape[0]:
@@ -622,8 +696,17 @@ class CompiledEngine:
 
     ROWS = 1 << 16
 
-    def __init__(self, plan: Plan, photon_fs: np.ndarray, photon_detector: np.ndarray, seed: int, want_fluxons: np.ndarray,
-                 want_trace: np.ndarray, want_photons: np.ndarray, state: State | None = None):
+    def __init__(
+        self,
+        plan: Plan,
+        photon_fs: np.ndarray,
+        photon_detector: np.ndarray,
+        seed: int,
+        want_fluxons: np.ndarray,
+        want_trace: np.ndarray,
+        want_photons: np.ndarray,
+        state: State | None = None,
+    ):
         self.plan, self.seed = plan, int(seed)
         self.photon_fs, self.photon_detector = photon_fs, photon_detector
         self.records = engine_state.packed(plan)
@@ -644,13 +727,28 @@ class CompiledEngine:
         before = int(self._state.counts[EVENTS])
         while True:
             spent = int(self._state.counts[EVENTS]) - before
-            reason = self._advance(self.records, self._state, self.log, self.plan.tau_0, self.photon_fs, self.photon_detector,
-                                   int(until_fs), int(budget) - spent, self.seed, self.reserve, self.reserve_heap)
+            reason = self._advance(
+                self.records,
+                self._state,
+                self.log,
+                self.plan.tau_0,
+                self.photon_fs,
+                self.photon_detector,
+                int(until_fs),
+                int(budget) - spent,
+                self.seed,
+                self.reserve,
+                self.reserve_heap,
+            )
             if reason != HEAP_FULL:
                 return int(reason)
             room = 2 * len(self._state.heap_fs) + self.reserve_heap
-            self._state = self._state._replace(**{name: np.resize(getattr(self._state, name), room)
-                                                  for name in ("heap_fs", "heap_key", "heap_ordinal")})
+            self._state = self._state._replace(
+                **{
+                    name: np.resize(getattr(self._state, name), room)
+                    for name in ("heap_fs", "heap_key", "heap_ordinal")
+                }
+            )
 
     def state(self) -> State:
         """The state as it is now (not a copy)."""
@@ -658,15 +756,38 @@ class CompiledEngine:
 
     def drain(self) -> dict[str, np.ndarray]:
         """Take out what has been logged since the last call: columns of :class:`Log` by name."""
-        out = {name: getattr(self.log, name)[:self.log.used[table]].copy() for table, names in LOG_COLUMNS.items() for name in names}
+        out = {
+            name: getattr(self.log, name)[: self.log.used[table]].copy()
+            for table, names in LOG_COLUMNS.items()
+            for name in names
+        }
         self.log.used[:] = 0
         return out
 
 
-def new_log(want_fluxons: np.ndarray, want_trace: np.ndarray, want_photons: np.ndarray, rows: int, traces: int, amplitudes: int) -> Log:
+def new_log(
+    want_fluxons: np.ndarray, want_trace: np.ndarray, want_photons: np.ndarray, rows: int, traces: int, amplitudes: int
+) -> Log:
     """Empty buffers: ``rows`` for spikes, fluxons and photons, ``traces`` trace rows with ``amplitudes`` mode amplitudes in all."""
+
     def ints(length: int) -> np.ndarray:
         return np.zeros(length, dtype=np.int64)
 
-    return Log(want_fluxons, want_trace, want_photons, ints(rows), ints(rows), ints(rows), ints(rows), ints(rows), ints(rows), ints(rows),
-               ints(traces), ints(traces), ints(traces), np.zeros((traces, TRACE_COLUMNS)), np.zeros(amplitudes), ints(5))
+    return Log(
+        want_fluxons,
+        want_trace,
+        want_photons,
+        ints(rows),
+        ints(rows),
+        ints(rows),
+        ints(rows),
+        ints(rows),
+        ints(rows),
+        ints(rows),
+        ints(traces),
+        ints(traces),
+        ints(traces),
+        np.zeros((traces, TRACE_COLUMNS)),
+        np.zeros(amplitudes),
+        ints(5),
+    )

@@ -13,7 +13,7 @@ import os
 import sys
 import time
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -45,10 +45,11 @@ def _compiled_function(module: str, name: str, persistent: bool) -> Any:
         elif not _own_function(value):
             namespace[key] = value
     # No array is made inside the kernels, so none needs counting: without Numba's reference counts the event loop is twice as fast.
-    return numba.njit(cache=persistent, nogil=True, forceinline=not persistent, _nrt=False)(copy)
+    options: dict[str, Any] = {"cache": persistent, "nogil": True, "forceinline": not persistent, "_nrt": False}
+    return numba.njit(**options)(copy)
 
 
-def compile_function(function: FunctionType, persistent: bool = False) -> Any:
+def compile_function(function: Callable[..., Any], persistent: bool = False) -> Any:
     """Return the Numba copy of one plain function; with ``persistent`` its machine code is kept on disk."""
     return _compiled_function(function.__module__, function.__name__, persistent)
 
@@ -106,18 +107,24 @@ _announced = False
 def announce_compilation() -> Iterator[None]:
     """Say on standard error what takes so long, if the engine has to be compiled first (about half a minute, once per installation)."""
     global _announced
-    from numba import config
+    import numba
 
     _refresh_cache()
     folder = _cache_folder()
-    kept = any(folder.glob("**/compiled.advance-*.nbc" if "NUMBA_CACHE_DIR" in os.environ else "compiled.advance-*.nbc"))
-    if _announced or kept or config.DISABLE_JIT:
+    kept = any(
+        folder.glob("**/compiled.advance-*.nbc" if "NUMBA_CACHE_DIR" in os.environ else "compiled.advance-*.nbc")
+    )
+    if _announced or kept or vars(numba.config).get("DISABLE_JIT"):
         yield
         return
     _announced = True
     start = time.monotonic()
-    sys.stderr.write("soen-event: compiling the engine; this happens once per installation and takes about half a minute ...\n")
+    sys.stderr.write(
+        "soen-event: compiling the engine; this happens once per installation and takes about half a minute ...\n"
+    )
     sys.stderr.flush()
     yield
-    sys.stderr.write(f"soen-event: compiled in {time.monotonic() - start:.0f} s; the machine code is kept in {folder}\n")
+    sys.stderr.write(
+        f"soen-event: compiled in {time.monotonic() - start:.0f} s; the machine code is kept in {folder}\n"
+    )
     sys.stderr.flush()

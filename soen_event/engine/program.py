@@ -64,7 +64,9 @@ def trace_rows(plan: Plan, state: State, loops: list[int], now: int) -> dict[str
     log = new_log(none, none, none, 0, len(loops), len(loops) * width)
     for d in loops:
         trace(engine_state.packed(plan), state, log, d, now)
-    return {name: getattr(log, name)[: log.used[table]] for table in (N_TRACES, N_AMPLITUDES) for name in LOG_COLUMNS[table]}
+    return {
+        name: getattr(log, name)[: log.used[table]] for table in (N_TRACES, N_AMPLITUDES) for name in LOG_COLUMNS[table]
+    }
 
 
 def _replan(plan: Plan, records: engine_state.Records, state: State, d: int, now: int) -> None:

@@ -103,7 +103,9 @@ def pop(fs: Any, key: Any, ordinal: Any, size: int) -> int:
         child = 2 * at + 1
         if child >= size:
             break
-        if child + 1 < size and earlier(fs[child + 1], key[child + 1], ordinal[child + 1], fs[child], key[child], ordinal[child]):
+        if child + 1 < size and earlier(
+            fs[child + 1], key[child + 1], ordinal[child + 1], fs[child], key[child], ordinal[child]
+        ):
             child += 1
         if earlier(fs[child], key[child], ordinal[child], t, k, o):
             fs[at] = fs[child]

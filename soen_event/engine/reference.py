@@ -93,8 +93,16 @@ class Event(simpy.Event):
     SimPy orders its queue by (time, priority, order of scheduling), and a priority may be any integer.
     """
 
-    def __init__(self, env: simpy.Environment, fs: int, phase: int, target: int, source: int, ordinal: int,
-                 handler: Callable[[Any], None]):
+    def __init__(
+        self,
+        env: simpy.Environment,
+        fs: int,
+        phase: int,
+        target: int,
+        source: int,
+        ordinal: int,
+        handler: Callable[[Any], None],
+    ):
         super().__init__(env)
         self.fs, self.target, self.source, self.ordinal = fs, target, source, ordinal
         self.key = (phase << PHASE_SHIFT) | (target << TARGET_SHIFT) | source
@@ -181,9 +189,28 @@ class Loop:
         if dt > PANEL and self.mode != HELD:
             shape, scale, _, levels, rest = self.tables
             self.psi, self.leak = leak_after(
-                self.leak, self.psi, self.amplitude, self.mode_tau, self.mode_arm, 0, len(self.amplitude), self.steady,
-                self.ext, self.ext_slope, self.arm, self.arm_slope, rest, shape, scale, levels, my.row, my.ib,
-                my.rest_origin, my.tau, dt)
+                self.leak,
+                self.psi,
+                self.amplitude,
+                self.mode_tau,
+                self.mode_arm,
+                0,
+                len(self.amplitude),
+                self.steady,
+                self.ext,
+                self.ext_slope,
+                self.arm,
+                self.arm_slope,
+                rest,
+                shape,
+                scale,
+                levels,
+                my.row,
+                my.ib,
+                my.rest_origin,
+                my.tau,
+                dt,
+            )
 
         phi = self.steady
         one = 0.0
@@ -251,8 +278,9 @@ class Loop:
             if u > 0.0 and r > 0.0:
                 i_slope = s / my.tau - PI * one_slope / my.beta
                 self.u, self.gain = u, gain
-                self.rate, self.curve, h, complete = plan_run(r, g_phi, g_i, phi_slope, i_slope, my.tau, self.tau_0,
-                                                              self.theta)
+                self.rate, self.curve, h, complete = plan_run(
+                    r, g_phi, g_i, phi_slope, i_slope, my.tau, self.tau_0, self.theta
+                )
                 self.next_fs, self.next_kind = later(now, h), FLUXON if complete == 1 else STEP
                 return
             self.mode = SLEEP
@@ -269,9 +297,30 @@ class Loop:
             h, kind = plan_rest(self.z, u, self.u_slope, gain, self.tau_0)
         else:
             h, kind = wake_after(
-                self.amplitude, self.mode_tau, self.mode_arm, 0, len(self.amplitude), self.steady, self.ext,
-                self.ext_slope, self.q, self.leak, my.tau, my.beta, my.ib, my.low, my.high, shape, scale, levels,
-                my.row, rest, my.rest_origin, self.arm, self.arm_slope)
+                self.amplitude,
+                self.mode_tau,
+                self.mode_arm,
+                0,
+                len(self.amplitude),
+                self.steady,
+                self.ext,
+                self.ext_slope,
+                self.q,
+                self.leak,
+                my.tau,
+                my.beta,
+                my.ib,
+                my.low,
+                my.high,
+                shape,
+                scale,
+                levels,
+                my.row,
+                rest,
+                my.rest_origin,
+                self.arm,
+                self.arm_slope,
+            )
         self.next_fs, self.next_kind = later(now, h), kind
 
     def wake(self) -> None:
@@ -346,8 +395,20 @@ class Loop:
         kappa = 0.0
         if self.mode == RUN and self.rate > 0.0:
             kappa = self.gain * self.u / self.rate
-        return (self.q, self.leak, self.psi, self.theta, self.rate, self.curve, kappa, self.steady, self.ext,
-                self.ext_slope, self.arm, self.arm_slope)
+        return (
+            self.q,
+            self.leak,
+            self.psi,
+            self.theta,
+            self.rate,
+            self.curve,
+            kappa,
+            self.steady,
+            self.ext,
+            self.ext_slope,
+            self.arm,
+            self.arm_slope,
+        )
 
 
 class Detector:
@@ -450,9 +511,17 @@ class ReferenceEngine:
     time 0); it is only read.
     """
 
-    def __init__(self, plan: Plan, photon_fs: np.ndarray, photon_detector: np.ndarray, seed: int,
-                 want_fluxons: np.ndarray, want_trace: np.ndarray, want_photons: np.ndarray,
-                 state: State | None = None):
+    def __init__(
+        self,
+        plan: Plan,
+        photon_fs: np.ndarray,
+        photon_detector: np.ndarray,
+        seed: int,
+        want_fluxons: np.ndarray,
+        want_trace: np.ndarray,
+        want_photons: np.ndarray,
+        state: State | None = None,
+    ):
         self.plan, self.seed = plan, int(seed)
         self.photon_fs, self.photon_detector = photon_fs, photon_detector
         self._photons = list(zip(photon_fs.tolist(), photon_detector.tolist(), strict=True))
@@ -486,18 +555,24 @@ class ReferenceEngine:
         tables = _tables(p.sources)
         self.loops = []
         for d, (part, values) in enumerate(zip(_rows(p.loops), _rows(state.loops), strict=True)):
-            modes = [column[part.mode_start:part.mode_stop].tolist() for column in columns]
+            modes = [column[part.mode_start : part.mode_stop].tolist() for column in columns]
             self.loops.append(Loop(d, part, values, modes, int(state.next_fs[d]), tables, self.plan.tau_0))
-        couplings = [Coupling(self.loops[d], mode - first[d], J) for d, mode, J in
-                     zip(a.out_loop.tolist(), a.out_mode.tolist(), state.out_J.tolist(), strict=True)]
+        couplings = [
+            Coupling(self.loops[d], mode - first[d], J)
+            for d, mode, J in zip(a.out_loop.tolist(), a.out_mode.tolist(), state.out_J.tolist(), strict=True)
+        ]
         for loop in self.loops:
-            loop.couplings = couplings[loop.part.out_start:loop.part.out_stop]
-        self.detectors = [Detector(part, values, self.loops[part.loop], first[part.loop])
-                          for part, values in zip(_rows(p.detectors), _rows(state.detectors), strict=True)]
+            loop.couplings = couplings[loop.part.out_start : loop.part.out_stop]
+        self.detectors = [
+            Detector(part, values, self.loops[part.loop], first[part.loop])
+            for part, values in zip(_rows(p.detectors), _rows(state.detectors), strict=True)
+        ]
         self._guides = _rows(p.guides)
         numbered = list(enumerate(self._guides))
-        self.neurons = [Neuron(part, numbered[part.guide_start:part.guide_stop], spikes)
-                        for part, spikes in zip(_rows(p.neurons), state.spikes.tolist(), strict=True)]
+        self.neurons = [
+            Neuron(part, numbered[part.guide_start : part.guide_stop], spikes)
+            for part, spikes in zip(_rows(p.neurons), state.spikes.tolist(), strict=True)
+        ]
         self._kicks = _rows(p.kicks)
         for change in self._kicks:
             change.fall -= first[change.loop]
@@ -669,14 +744,19 @@ class ReferenceEngine:
         queue = sorted(range(len(loops)), key=lambda d: (loops[d].next_fs, d))
         cursor = {NEXT_KICK: self._next_kick, NEXT_PHOTON: self._next_photon, HEAP_SIZE: len(entries), NOW: self._now}
         return State(
-            loops=records(form.loops, loops), next_fs=ints([loop.next_fs for loop in loops]),
+            loops=records(form.loops, loops),
+            next_fs=ints([loop.next_fs for loop in loops]),
             amplitude=np.array([v for loop in loops for v in loop.amplitude], dtype=float),
             mode_hot=ints([n for loop in loops for n in loop.mode_hot]),
             detectors=records(form.detectors, self.detectors),
             out_J=np.array([coupling.J for loop in loops for coupling in loop.couplings], dtype=float),
             spikes=ints([neuron.spikes for neuron in self.neurons]),
-            heap_fs=heap[:, 0].copy(), heap_key=heap[:, 1].copy(), heap_ordinal=heap[:, 2].copy(),
-            queue=ints(queue), queue_place=ints(np.argsort(queue)), cursor=ints([cursor[k] for k in sorted(cursor)]),
+            heap_fs=heap[:, 0].copy(),
+            heap_key=heap[:, 1].copy(),
+            heap_ordinal=heap[:, 2].copy(),
+            queue=ints(queue),
+            queue_place=ints(np.argsort(queue)),
+            cursor=ints([cursor[k] for k in sorted(cursor)]),
             counts=ints([self._counts[name] for name in COUNTS]),
         )
 
@@ -688,6 +768,8 @@ def _rows(table: np.ndarray) -> list[Any]:
 
 def _tables(sources: Sources) -> tuple:
     """The source-function tables in what Python indexes fast: dictionaries by (row, column), and flat views."""
-    shape, scale = ({(row, column): number for row, numbers in enumerate(table.tolist())
-                     for column, number in enumerate(numbers)} for table in (sources.shape, sources.scale))
+    shape, scale = (
+        {(row, column): number for row, numbers in enumerate(table.tolist()) for column, number in enumerate(numbers)}
+        for table in (sources.shape, sources.scale)
+    )
     return shape, scale, sources.cells.data, sources.levels.data, sources.rest.data

@@ -16,10 +16,34 @@ if TYPE_CHECKING:
     from soen_event.plan import Plan
 
 # What is counted, in the order of State.counts.
-COUNTS = ("events", "fluxons", "photons", "detections", "lost_hotspot", "lost_dead", "lost_efficiency", "spikes", "hotspot_ends",
-          "kicks", "steps", "wakes")
-(EVENTS, FLUXONS, PHOTONS_IN, DETECTIONS, LOST_HOTSPOT, LOST_DEAD, LOST_EFFICIENCY, SPIKES, HOTSPOT_ENDS, KICKS, STEPS,
- WAKES) = range(len(COUNTS))
+COUNTS = (
+    "events",
+    "fluxons",
+    "photons",
+    "detections",
+    "lost_hotspot",
+    "lost_dead",
+    "lost_efficiency",
+    "spikes",
+    "hotspot_ends",
+    "kicks",
+    "steps",
+    "wakes",
+)
+(
+    EVENTS,
+    FLUXONS,
+    PHOTONS_IN,
+    DETECTIONS,
+    LOST_HOTSPOT,
+    LOST_DEAD,
+    LOST_EFFICIENCY,
+    SPIKES,
+    HOTSPOT_ENDS,
+    KICKS,
+    STEPS,
+    WAKES,
+) = range(len(COUNTS))
 
 # Order of events at one time, the first part of an event's key: phase << 58 | target << 29 | source.
 KICK, HOTSPOT_END, PHOTON, LOOP = 0, 1, 2, 3
@@ -29,15 +53,67 @@ FOREVER = 2**62  # fs
 # Fate of a photon.
 DETECTED, IN_HOTSPOT, IN_DEAD_TIME, MISSED = range(4)
 
-_LOOP_PLAN = [("row", "i8"), ("ib", "f8"), ("beta", "f8"), ("tau", "f8"), ("quantum", "f8"), ("offset", "f8"), ("low", "f8"), ("high", "f8"),
-              ("rest_origin", "f8"), ("threshold", "f8"), ("neuron", "i8"), ("purge", "i8"), ("t_ref_fs", "i8"), ("mode_start", "i8"),
-              ("mode_stop", "i8"), ("out_start", "i8"), ("out_stop", "i8")]
-_DETECTOR_PLAN = [("loop", "i8"), ("fall", "i8"), ("rise", "i8"), ("level", "f8"), ("peak", "f8"), ("tau_rise", "f8"), ("tau_fall", "f8"),
-                  ("hotspot_fs", "i8"), ("efficiency", "f8"), ("recovers", "i8"), ("restarts", "i8"), ("dead_fs", "i8"), ("key", "i8")]
-_NEURON_PLAN = [("soma", "i8"), ("refractory_detector", "i8"), ("emission", "i8"), ("latency_fs", "i8"), ("tau_rad", "f8"),
-                ("guide_start", "i8"), ("guide_stop", "i8")]
-_GUIDE_PLAN = [("detector", "i8"), ("delay_fs", "i8"), ("photons", "f8"), ("passes", "f8"), ("drawn", "i8"), ("key", "i8")]
-_KICK_PLAN = [("fs", "i8"), ("loop", "i8"), ("kind", "i8"), ("x", "f8"), ("y", "f8"), ("fall", "i8"), ("rise", "i8"), ("arm", "i8")]
+_LOOP_PLAN = [
+    ("row", "i8"),
+    ("ib", "f8"),
+    ("beta", "f8"),
+    ("tau", "f8"),
+    ("quantum", "f8"),
+    ("offset", "f8"),
+    ("low", "f8"),
+    ("high", "f8"),
+    ("rest_origin", "f8"),
+    ("threshold", "f8"),
+    ("neuron", "i8"),
+    ("purge", "i8"),
+    ("t_ref_fs", "i8"),
+    ("mode_start", "i8"),
+    ("mode_stop", "i8"),
+    ("out_start", "i8"),
+    ("out_stop", "i8"),
+]
+_DETECTOR_PLAN = [
+    ("loop", "i8"),
+    ("fall", "i8"),
+    ("rise", "i8"),
+    ("level", "f8"),
+    ("peak", "f8"),
+    ("tau_rise", "f8"),
+    ("tau_fall", "f8"),
+    ("hotspot_fs", "i8"),
+    ("efficiency", "f8"),
+    ("recovers", "i8"),
+    ("restarts", "i8"),
+    ("dead_fs", "i8"),
+    ("key", "i8"),
+]
+_NEURON_PLAN = [
+    ("soma", "i8"),
+    ("refractory_detector", "i8"),
+    ("emission", "i8"),
+    ("latency_fs", "i8"),
+    ("tau_rad", "f8"),
+    ("guide_start", "i8"),
+    ("guide_stop", "i8"),
+]
+_GUIDE_PLAN = [
+    ("detector", "i8"),
+    ("delay_fs", "i8"),
+    ("photons", "f8"),
+    ("passes", "f8"),
+    ("drawn", "i8"),
+    ("key", "i8"),
+]
+_KICK_PLAN = [
+    ("fs", "i8"),
+    ("loop", "i8"),
+    ("kind", "i8"),
+    ("x", "f8"),
+    ("y", "f8"),
+    ("fall", "i8"),
+    ("rise", "i8"),
+    ("arm", "i8"),
+]
 
 _LOOP_STATE = [
     ("since", "i8"),  # fs up to which the loop has been advanced
@@ -124,18 +200,57 @@ def _records(fields: list[tuple[str, str]], columns: dict[str, np.ndarray]) -> n
 def packed(plan: Plan) -> Records:
     """The Plan's columns as records."""
     a = plan.arrays
-    loops = _records(_LOOP_PLAN, {
-        **{name: getattr(a, name) for name in ("row", "ib", "beta", "tau", "quantum", "offset", "low", "high", "rest_origin", "threshold",
-                                               "neuron", "purge", "t_ref_fs")},
-        "mode_start": a.mode_start[:-1], "mode_stop": a.mode_start[1:], "out_start": a.out_start[:-1], "out_stop": a.out_start[1:]})
+    loops = _records(
+        _LOOP_PLAN,
+        {
+            **{
+                name: getattr(a, name)
+                for name in (
+                    "row",
+                    "ib",
+                    "beta",
+                    "tau",
+                    "quantum",
+                    "offset",
+                    "low",
+                    "high",
+                    "rest_origin",
+                    "threshold",
+                    "neuron",
+                    "purge",
+                    "t_ref_fs",
+                )
+            },
+            "mode_start": a.mode_start[:-1],
+            "mode_stop": a.mode_start[1:],
+            "out_start": a.out_start[:-1],
+            "out_stop": a.out_start[1:],
+        },
+    )
     detectors = _records(_DETECTOR_PLAN, {name: getattr(a, f"det_{name}") for name, _ in _DETECTOR_PLAN})
-    neurons = _records(_NEURON_PLAN, {
-        **{name: getattr(a, name) for name in ("soma", "refractory_detector", "emission", "latency_fs", "tau_rad")},
-        "guide_start": a.guide_start[:-1], "guide_stop": a.guide_start[1:]})
-    guides = _records(_GUIDE_PLAN, {"detector": a.guide_detector, "delay_fs": a.guide_delay_fs, "photons": a.guide_mean,
-                                    "passes": a.guide_pass, "drawn": a.guide_drawn, "key": a.guide_key})
+    neurons = _records(
+        _NEURON_PLAN,
+        {
+            **{name: getattr(a, name) for name in ("soma", "refractory_detector", "emission", "latency_fs", "tau_rad")},
+            "guide_start": a.guide_start[:-1],
+            "guide_stop": a.guide_start[1:],
+        },
+    )
+    guides = _records(
+        _GUIDE_PLAN,
+        {
+            "detector": a.guide_detector,
+            "delay_fs": a.guide_delay_fs,
+            "photons": a.guide_mean,
+            "passes": a.guide_pass,
+            "drawn": a.guide_drawn,
+            "key": a.guide_key,
+        },
+    )
     kicks = _records(_KICK_PLAN, {name: getattr(a, f"kick_{name}") for name, _ in _KICK_PLAN})
-    return Records(loops, a.mode_tau, a.mode_arm, a.out_loop, a.out_mode, detectors, neurons, guides, kicks, plan.sources)
+    return Records(
+        loops, a.mode_tau, a.mode_arm, a.out_loop, a.out_mode, detectors, neurons, guides, kicks, plan.sources
+    )
 
 
 def fresh(plan: Plan) -> State:
@@ -147,11 +262,23 @@ def fresh(plan: Plan) -> State:
         return np.full(length, value, dtype=np.int64)
 
     return State(
-        loops=_records(_LOOP_STATE, {"steady": a.offset, "mode": ints(n, loop.SLEEP), "armed": ints(n, 1), "next_kind": ints(n, loop.NOTHING)}),
-        next_fs=ints(n, FOREVER), amplitude=np.zeros(len(a.mode_tau)), mode_hot=ints(len(a.mode_tau)),
-        detectors=_records(_DETECTOR_STATE, {"weight": a.det_weight}), out_J=a.out_J.copy(), spikes=ints(k),
-        heap_fs=ints(64), heap_key=ints(64), heap_ordinal=ints(64), queue=np.arange(n, dtype=np.int64),
-        queue_place=np.arange(n, dtype=np.int64), cursor=ints(4), counts=ints(len(COUNTS)),
+        loops=_records(
+            _LOOP_STATE,
+            {"steady": a.offset, "mode": ints(n, loop.SLEEP), "armed": ints(n, 1), "next_kind": ints(n, loop.NOTHING)},
+        ),
+        next_fs=ints(n, FOREVER),
+        amplitude=np.zeros(len(a.mode_tau)),
+        mode_hot=ints(len(a.mode_tau)),
+        detectors=_records(_DETECTOR_STATE, {"weight": a.det_weight}),
+        out_J=a.out_J.copy(),
+        spikes=ints(k),
+        heap_fs=ints(64),
+        heap_key=ints(64),
+        heap_ordinal=ints(64),
+        queue=np.arange(n, dtype=np.int64),
+        queue_place=np.arange(n, dtype=np.int64),
+        cursor=ints(4),
+        counts=ints(len(COUNTS)),
     )
 
 
@@ -168,6 +295,13 @@ def same(one: State, other: State) -> bool:
 
     def entries(state: State) -> list[tuple]:
         size = int(state.cursor[HEAP_SIZE])
-        return sorted(zip(state.heap_fs[:size].tolist(), state.heap_key[:size].tolist(), state.heap_ordinal[:size].tolist(), strict=True))
+        return sorted(
+            zip(
+                state.heap_fs[:size].tolist(),
+                state.heap_key[:size].tolist(),
+                state.heap_ordinal[:size].tolist(),
+                strict=True,
+            )
+        )
 
     return entries(one) == entries(other)

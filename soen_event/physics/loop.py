@@ -45,8 +45,19 @@ def decay(dt: float, tau: float) -> float:
     return exp(-dt / tau)
 
 
-def flux_at(amplitude: Any, tau: Any, arm: Any, start: int, stop: int, base: float, ext: float, ext_slope: float, ext_arm: float,
-            ext_arm_slope: float, dt: float) -> tuple:
+def flux_at(
+    amplitude: Any,
+    tau: Any,
+    arm: Any,
+    start: int,
+    stop: int,
+    base: float,
+    ext: float,
+    ext_slope: float,
+    ext_arm: float,
+    ext_arm_slope: float,
+    dt: float,
+) -> tuple:
     """Flux ``dt`` after the last change: (phi, dphi/dt, flux of one-arm inputs, its derivative).
 
     phi = base + ext + ext_slope dt + sum over modes start..stop of amplitude e^(-dt/tau); ``arm`` is 1 for modes of inputs that
@@ -105,9 +116,29 @@ def leaked(leak: float, psi_before: float, psi_now: float, fraction: float) -> f
     return leak + (0.5 * (psi_before + psi_now) - leak) * fraction
 
 
-def leak_after(leak: float, psi: float, amplitude: Any, tau_modes: Any, arm: Any, start: int, stop: int, base: float, ext: float,
-               ext_slope: float, ext_arm: float, ext_arm_slope: float, rest: Any, shape: Any, scale: Any, levels: Any, row: int,
-               ib: float, rest_origin: float, tau: float, dt: float) -> tuple:
+def leak_after(
+    leak: float,
+    psi: float,
+    amplitude: Any,
+    tau_modes: Any,
+    arm: Any,
+    start: int,
+    stop: int,
+    base: float,
+    ext: float,
+    ext_slope: float,
+    ext_arm: float,
+    ext_arm_slope: float,
+    rest: Any,
+    shape: Any,
+    scale: Any,
+    levels: Any,
+    row: int,
+    ib: float,
+    rest_origin: float,
+    tau: float,
+    dt: float,
+) -> tuple:
     """Phase and leak ``dt`` after a loop was last touched, from the flux that it had then: (psi, leak).
 
     d(leak)/dt = (psi - leak)/tau with psi linear between nodes that crowd at the beginning, where the flux changes most.
@@ -117,7 +148,9 @@ def leak_after(leak: float, psi: float, amplitude: Any, tau_modes: Any, arm: Any
     if dt > PANEL:
         panel = dt / 32.0
     while True:
-        phi, _, one, _ = flux_at(amplitude, tau_modes, arm, start, stop, base, ext, ext_slope, ext_arm, ext_arm_slope, panel)
+        phi, _, one, _ = flux_at(
+            amplitude, tau_modes, arm, start, stop, base, ext, ext_slope, ext_arm, ext_arm_slope, panel
+        )
         now = rest_phase(rest, shape, scale, levels, row, phi, ib) - rest_origin + PI * one
         leak = leaked(leak, psi, now, 1.0 - exp(-(panel - done) / tau))
         psi = now
@@ -192,7 +225,9 @@ def airy_start(gain: float, u_slope: float, tau_0: float) -> float:
     return -0.7290111 * exp(log(c) / 3.0)
 
 
-def plan_run(r: float, g_phi: float, g_i: float, phi_slope: float, i_slope: float, tau: float, tau_0: float, theta: float) -> tuple:
+def plan_run(
+    r: float, g_phi: float, g_i: float, phi_slope: float, i_slope: float, tau: float, tau_0: float, theta: float
+) -> tuple:
     """Second-order step of theta towards the next fluxon: (dtheta/dt, d2theta/dt2, ns, 1 if it completes the turn else 0).
 
     ``i_slope`` = di/dt of the SQUID's current (the loop's leak). A step is cut where the rate would change by more than CHANGE.
@@ -234,9 +269,31 @@ def fallen_back(theta: float, a: float) -> float:
     return z
 
 
-def wake_after(amplitude: Any, tau_modes: Any, arm: Any, start: int, stop: int, base: float, ext: float, ext_slope: float,
-               q: float, leak: float, tau: float, beta: float, ib: float, low: float, high: float, shape: Any, scale: Any, levels: Any,
-               row: int, rest: Any, rest_origin: float, ext_arm: float, ext_arm_slope: float) -> tuple:
+def wake_after(
+    amplitude: Any,
+    tau_modes: Any,
+    arm: Any,
+    start: int,
+    stop: int,
+    base: float,
+    ext: float,
+    ext_slope: float,
+    q: float,
+    leak: float,
+    tau: float,
+    beta: float,
+    ib: float,
+    low: float,
+    high: float,
+    shape: Any,
+    scale: Any,
+    levels: Any,
+    row: int,
+    rest: Any,
+    rest_origin: float,
+    ext_arm: float,
+    ext_arm_slope: float,
+) -> tuple:
     """When a sleeping SQUID may wake if no input comes: (ns or NEVER, WAKE or LOOK or NOTHING).
 
     Marches by safe steps |u|/L, where L bounds du/dt from above for all later times (every mode decays towards zero), so no
@@ -258,7 +315,9 @@ def wake_after(amplitude: Any, tau_modes: Any, arm: Any, start: int, stop: int, 
     t = 0.0
     psi_first = 0.0
     for _ in range(48):
-        phi, slope, one, _ = flux_at(amplitude, tau_modes, arm, start, stop, base, ext, ext_slope, ext_arm, ext_arm_slope, t)
+        phi, _, one, _ = flux_at(
+            amplitude, tau_modes, arm, start, stop, base, ext, ext_slope, ext_arm, ext_arm_slope, t
+        )
         e = exp(-t / tau)
         psi = rest_phase(rest, shape, scale, levels, row, phi, ib) - rest_origin + PI * one
         if t == 0.0:

@@ -11,6 +11,7 @@ A table is a row of :class:`Sources`: flat arrays that both engines index in the
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -159,7 +160,7 @@ def source(sources: Any, row: int, phi: float, i: float) -> tuple:
 # --------------------------------------------------------------------------- building the tables (once per device, not in the loop)
 
 _VERSION = 1
-_AXES = {"n_a": 128, "n_y": 80, "a_bend": 0.15, "y_bend": 0.03, "u_max": 2.2, "n_level": 256}
+_AXES: dict[str, Any] = {"n_a": 128, "n_y": 80, "a_bend": 0.15, "y_bend": 0.03, "u_max": 2.2, "n_level": 256}
 
 
 def _nodes(n: int, top: float, bend: float) -> np.ndarray:
@@ -173,8 +174,8 @@ def _cells(a: np.ndarray, y: np.ndarray, r: np.ndarray, symmetric_end: bool, per
 
     if symmetric_end:  # mirror the values beyond phi = 0, where the rate is even in the flux
         pad = min(12, len(y) - 1)
-        ye = np.concatenate([y, 2.0 * y[-1] - y[-2:-2 - pad:-1]])
-        re = np.concatenate([r, r[:, -2:-2 - pad:-1]], axis=1)
+        ye = np.concatenate([y, 2.0 * y[-1] - y[-2 : -2 - pad : -1]])
+        re = np.concatenate([r, r[:, -2 : -2 - pad : -1]], axis=1)
         r_y = CubicSpline(ye, re, axis=1)(y, 1)
     else:
         r_y = CubicSpline(y, r, axis=1, bc_type="periodic" if periodic else "not-a-knot")(y, 1)
@@ -205,8 +206,18 @@ class Table(NamedTuple):
     rest: np.ndarray
 
 
-def _assemble(r: np.ndarray, a: np.ndarray, y: np.ndarray, axes: dict, curve: tuple[np.ndarray, np.ndarray, np.ndarray],
-              mirror: bool, shift: float, steepest: float, offset: float = 0.0, rest: np.ndarray | None = None) -> Table:
+def _assemble(
+    r: np.ndarray,
+    a: np.ndarray,
+    y: np.ndarray,
+    axes: dict,
+    curve: tuple[np.ndarray, np.ndarray, np.ndarray],
+    mirror: bool,
+    shift: float,
+    steepest: float,
+    offset: float = 0.0,
+    rest: np.ndarray | None = None,
+) -> Table:
     value, slope, gain = curve
     levels = np.column_stack([value, slope, gain, np.zeros_like(gain)])
     cells = _cells(a, y, r, symmetric_end=mirror, periodic=not mirror)
@@ -253,7 +264,9 @@ def _read_rates(path: Path, key: str) -> np.ndarray | None:
     try:
         with np.load(path, allow_pickle=False) as stored:
             rates = stored["r"]
-            if str(stored["key"]) == key and hashlib.blake2b(rates.tobytes(), digest_size=8).hexdigest() == str(stored["sum"]):
+            if str(stored["key"]) == key and hashlib.blake2b(rates.tobytes(), digest_size=8).hexdigest() == str(
+                stored["sum"]
+            ):
                 return rates
     except (OSError, KeyError, ValueError, EOFError):
         pass
@@ -280,10 +293,8 @@ def _rates(beta_c: float, b: float) -> np.ndarray:
         if rates is not None:
             return rates
     rates = rates_on_grid(beta_c, b)[2]
-    try:
+    with contextlib.suppress(OSError):  # a read-only home costs a few seconds each time, nothing else
         _write_rates(kept, key, rates)
-    except OSError:
-        pass  # a read-only home costs a few seconds each time, nothing else
     return rates
 
 
@@ -330,7 +341,9 @@ def rtti_table(ib: float) -> Table:
 
     n_y, n_level = 400, 800
     a = _nodes(96, math.sqrt(2.2), _AXES["a_bend"])
-    origin = 0.5 * (rtti.threshold_flux(ib)[0] + rtti.threshold_flux(ib)[1])  # the middle of the dead band: no cell straddles the seam
+    origin = 0.5 * (
+        rtti.threshold_flux(ib)[0] + rtti.threshold_flux(ib)[1]
+    )  # the middle of the dead band: no cell straddles the seam
     y = np.linspace(0.0, 1.0, n_y + 1)
     saturation = np.asarray(rtti.saturation(y + origin, ib))
     s = saturation[None, :] - (a * a)[:, None]
@@ -342,7 +355,7 @@ def rtti_table(ib: float) -> Table:
 
     slope = PchipInterpolator(z, value)(z, 1)
     curve = (value, slope, np.full(n_level + 1, 0.26))
-    return _assemble(r, a, y, _AXES, curve, False, 0.0, float(np.abs(np.gradient(value, z)).max()), -origin)
+    return _assemble(r, a, y, _AXES, curve, False, 0.0, float(np.abs(np.gradient(value, z)).max()), -float(origin))
 
 
 def stack(tables: list[Table]) -> Sources:

@@ -54,7 +54,7 @@ def static_fold(phi: Any, b: float) -> dict[str, np.ndarray]:
         low, high = np.where(below, low, mid), np.where(below, mid, high)
     d2 = 0.5 * (low + high)
     _, i, d1 = fold_of_parameter(d2, b)
-    c1, c2 = np.cos(d1), np.cos(d2)
+    c1 = np.cos(d1)
     # Null vector v of the symmetric Jacobian [[-c1 - q, q], [q, -c2 - q]], q = 1/(2 b); then x' = f u + kappa x^2.
     q = 1.0 / (2.0 * b)
     v1, v2 = q, c1 + q
@@ -123,7 +123,9 @@ def rest_table(b: float, n: int = 32) -> np.ndarray:
     return static_phase(np.broadcast_to(phi, (n + 1, n + 1)), threshold * (1.0 - k * k), b)
 
 
-def junction_slope(d1: float, v1: float, d2: float, v2: float, half_i: float, flux: float, q: float, beta_c: float) -> tuple:
+def junction_slope(
+    d1: float, v1: float, d2: float, v2: float, half_i: float, flux: float, q: float, beta_c: float
+) -> tuple:
     """Accelerations (v1', v2') of both junctions; ``flux`` = 2 pi phi, ``q`` = 1/(2 b)."""
     k = q * (flux - d1 + d2)
     return (half_i + k - v1 - math.sin(d1)) / beta_c, (half_i - k - v2 - math.sin(d2)) / beta_c
@@ -176,8 +178,12 @@ def running_rate(i: float, phi: float, b: float, beta_c: float, d1: float, d2: f
             s1 = 0.5 * (v1 + v2)
             x = (target - m0) / (m1 - m0)
             for _ in range(4):
-                g = m0 + x * (h * s0 + x * (3.0 * (m1 - m0) - h * (2.0 * s0 + s1) + x * (2.0 * (m0 - m1) + h * (s0 + s1))))
-                dg = h * s0 + x * (2.0 * (3.0 * (m1 - m0) - h * (2.0 * s0 + s1)) + 3.0 * x * (2.0 * (m0 - m1) + h * (s0 + s1)))
+                g = m0 + x * (
+                    h * s0 + x * (3.0 * (m1 - m0) - h * (2.0 * s0 + s1) + x * (2.0 * (m0 - m1) + h * (s0 + s1)))
+                )
+                dg = h * s0 + x * (
+                    2.0 * (3.0 * (m1 - m0) - h * (2.0 * s0 + s1)) + 3.0 * x * (2.0 * (m0 - m1) + h * (s0 + s1))
+                )
                 if dg > 0.0:
                     x -= (g - target) / dg
             crossing = t + x * h
@@ -215,8 +221,17 @@ def rate_at(u: float, phi: float, b: float, beta_c: float, fold_i: float, d1: fl
     return running_rate(fold_i + u, phi, b, beta_c, d1, d2, step)
 
 
-def rate_grid(a_axis: np.ndarray, phi_axis: np.ndarray, b: float, beta_c: float, fold_i: np.ndarray, d1: np.ndarray,
-              d2: np.ndarray, step: float, out: np.ndarray) -> None:
+def rate_grid(
+    a_axis: np.ndarray,
+    phi_axis: np.ndarray,
+    b: float,
+    beta_c: float,
+    fold_i: np.ndarray,
+    d1: np.ndarray,
+    d2: np.ndarray,
+    step: float,
+    out: np.ndarray,
+) -> None:
     """Fill ``out[j, k]`` with the rate at u = a_axis[j]^2 and flux phi_axis[k]."""
     for k in range(phi_axis.shape[0]):
         for j in range(a_axis.shape[0]):

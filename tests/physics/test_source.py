@@ -17,22 +17,24 @@ g = compile_function(source.source)
 
 # physics.md 2.4: coarse copy of the published table, rows i_sq, columns phi = 0, .05 ... .5.
 PUBLISHED = {
-    1.105: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, .129],
-    1.260: [0, 0, 0, 0, 0, 0, 0, 0, 0, .220, .259],
-    1.415: [0, 0, 0, 0, 0, 0, 0, .082, .278, .337, .354],
-    1.570: [0, 0, 0, 0, 0, 0, .199, .330, .394, .427, .437],
-    1.725: [0, 0, 0, 0, 0, .277, .382, .446, .486, .508, .515],
-    1.880: [0, 0, 0, .210, .350, .437, .497, .540, .568, .585, .590],
-    2.035: [.191, .246, .342, .428, .498, .553, .595, .626, .647, .660, .664],
-    2.190: [.461, .480, .523, .571, .616, .654, .685, .708, .724, .734, .737],
-    2.345: [.636, .644, .665, .694, .723, .749, .772, .789, .802, .809, .812],
-    2.500: [.781, .783, .792, .807, .825, .843, .858, .871, .880, .886, .887],
+    1.105: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0.129],
+    1.260: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0.220, 0.259],
+    1.415: [0, 0, 0, 0, 0, 0, 0, 0.082, 0.278, 0.337, 0.354],
+    1.570: [0, 0, 0, 0, 0, 0, 0.199, 0.330, 0.394, 0.427, 0.437],
+    1.725: [0, 0, 0, 0, 0, 0.277, 0.382, 0.446, 0.486, 0.508, 0.515],
+    1.880: [0, 0, 0, 0.210, 0.350, 0.437, 0.497, 0.540, 0.568, 0.585, 0.590],
+    2.035: [0.191, 0.246, 0.342, 0.428, 0.498, 0.553, 0.595, 0.626, 0.647, 0.660, 0.664],
+    2.190: [0.461, 0.480, 0.523, 0.571, 0.616, 0.654, 0.685, 0.708, 0.724, 0.734, 0.737],
+    2.345: [0.636, 0.644, 0.665, 0.694, 0.723, 0.749, 0.772, 0.789, 0.802, 0.809, 0.812],
+    2.500: [0.781, 0.783, 0.792, 0.807, 0.825, 0.843, 0.858, 0.871, 0.880, 0.886, 0.887],
 }
 
 
 def exact(i, phi, beta_c, b=HALF_PI):
     fold = squid.static_fold(phi, b)
-    return compile_function(squid.running_rate)(i, abs(phi - round(phi)), b, beta_c, float(fold["d1"]), float(fold["d2"]), 0.05)
+    return compile_function(squid.running_rate)(
+        i, abs(phi - round(phi)), b, beta_c, float(fold["d1"]), float(fold["d2"]), 0.05
+    )
 
 
 def test_published_table():
@@ -81,14 +83,22 @@ def test_derivatives_in_both_arguments(phi, u, row):
     i = float(squid.critical_current(phi)) + u
     h = 1e-6
     _, g_phi, g_i, _ = g(sources, 0, phi, i)
-    assert g_i == pytest.approx((g(sources, 0, phi, i + h)[0] - g(sources, 0, phi, i - h)[0]) / (2 * h), rel=1e-3, abs=1e-4)
-    assert g_phi == pytest.approx((g(sources, 0, phi + h, i)[0] - g(sources, 0, phi - h, i)[0]) / (2 * h), rel=1e-3, abs=1e-3)
+    assert g_i == pytest.approx(
+        (g(sources, 0, phi, i + h)[0] - g(sources, 0, phi, i - h)[0]) / (2 * h), rel=1e-3, abs=1e-4
+    )
+    assert g_phi == pytest.approx(
+        (g(sources, 0, phi + h, i)[0] - g(sources, 0, phi - h, i)[0]) / (2 * h), rel=1e-3, abs=1e-3
+    )
 
 
 def test_closed_fit_has_the_error_that_its_source_states():
     """physics.md 2.7: rms .0059, max .044 over the whole table."""
     fit = source.stack([source.ri_table(Device(source="fit"))])
-    differences = [g(fit, 0, phi, i)[0] - g(DEFAULT, 0, phi, i)[0] for i in np.linspace(0.95, 2.5, 60) for phi in np.linspace(0, 0.5, 40)]
+    differences = [
+        g(fit, 0, phi, i)[0] - g(DEFAULT, 0, phi, i)[0]
+        for i in np.linspace(0.95, 2.5, 60)
+        for phi in np.linspace(0, 0.5, 40)
+    ]
     assert np.sqrt(np.mean(np.square(differences))) == pytest.approx(0.0059, abs=1.5e-3)
     assert np.abs(differences).max() < 0.05
 
@@ -101,7 +111,11 @@ def test_rtti_row_is_the_empirical_function_and_not_the_ri_table():
             for s in (0.0, 0.3, 0.9):
                 margin = float(rtti.saturation(phi, ib)) - s
                 if abs(margin) > 0.02:
-                    assert g(row, 0, phi, ib - s)[0] == pytest.approx(float(rtti.rate(phi, s, ib)), abs=4e-3), (ib, phi, s)
+                    assert g(row, 0, phi, ib - s)[0] == pytest.approx(float(rtti.rate(phi, s, ib)), abs=4e-3), (
+                        ib,
+                        phi,
+                        s,
+                    )
         assert abs(plus + minus) > 0.01  # asymmetric
         inside = plus + 0.3 * (1 + minus - plus)
         r = g(row, 0, inside, ib)[0]
@@ -112,8 +126,12 @@ def test_rtti_row_is_the_empirical_function_and_not_the_ri_table():
 @pytest.mark.long
 def test_thresholds_of_other_inductances():
     """circuit.md 3: phi_th(i_b = 1.7) and r(1.7, .5) at beta_c = .95 for beta_1 = beta_2 = pi/8 ... pi."""
-    for b, phi_th, r in zip((math.pi / 8, math.pi / 4, HALF_PI, 3 * HALF_PI / 2, math.pi), (.181, .191, .220, .253, .287),
-                            (.77, .65, .49, .39, .33), strict=True):
+    for b, phi_th, r in zip(
+        (math.pi / 8, math.pi / 4, HALF_PI, 3 * HALF_PI / 2, math.pi),
+        (0.181, 0.191, 0.220, 0.253, 0.287),
+        (0.77, 0.65, 0.49, 0.39, 0.33),
+        strict=True,
+    ):
         phis = np.linspace(0.1, 0.4, 30001)
         assert phis[np.argmax(squid.critical_current(phis, b, b) < 1.7)] == pytest.approx(phi_th, abs=1.5e-3)
         assert exact(1.7, 0.5, 0.95, b) == pytest.approx(r, abs=0.011)
@@ -138,4 +156,6 @@ def test_shipped_default_is_what_the_generator_makes():
     for k in (10, 70):
         for j in (5, 60, 128):
             phi = 0.5 - y[k]
-            assert rates[j, k] == pytest.approx(exact(float(squid.critical_current(phi)) + a[j] ** 2, phi, 0.3), abs=1e-7)
+            assert rates[j, k] == pytest.approx(
+                exact(float(squid.critical_current(phi)) + a[j] ** 2, phi, 0.3), abs=1e-7
+            )

@@ -13,8 +13,29 @@ from soen_event.physics import squid
 HALF_PI = math.pi / 2
 
 # physics.md 2.2: static critical current at phi = 0, 0.025 ... 0.5, beta_1 = beta_2 = pi/2.
-CRITICAL = [2.0000, 1.9939, 1.9767, 1.9503, 1.9168, 1.8780, 1.8348, 1.7883, 1.7391, 1.6877, 1.6343,
-            1.5795, 1.5233, 1.4660, 1.4079, 1.3490, 1.2894, 1.2293, 1.1689, 1.1081, 1.0472]
+CRITICAL = [
+    2.0000,
+    1.9939,
+    1.9767,
+    1.9503,
+    1.9168,
+    1.8780,
+    1.8348,
+    1.7883,
+    1.7391,
+    1.6877,
+    1.6343,
+    1.5795,
+    1.5233,
+    1.4660,
+    1.4079,
+    1.3490,
+    1.2894,
+    1.2293,
+    1.1689,
+    1.1081,
+    1.0472,
+]
 
 
 def test_critical_current_is_the_published_table():
@@ -52,8 +73,10 @@ def test_normal_form_gain_gives_the_passage_time():
     rate = compile_function(squid.running_rate)
     for phi in (0.1, 0.25, 0.4):
         fold = squid.static_fold(phi, HALF_PI)
-        periods = [2 * math.pi / rate(float(fold["i"]) + u, phi, HALF_PI, 0.3, float(fold["d1"]), float(fold["d2"]), 0.05)
-                   for u in (1e-5, 4e-5)]
+        periods = [
+            2 * math.pi / rate(float(fold["i"]) + u, phi, HALF_PI, 0.3, float(fold["d1"]), float(fold["d2"]), 0.05)
+            for u in (1e-5, 4e-5)
+        ]
         measured = math.pi * (1 / math.sqrt(1e-5) - 1 / math.sqrt(4e-5)) / (periods[0] - periods[1])
         assert measured**2 == pytest.approx(float(fold["gain"]), rel=0.02)
 
@@ -81,7 +104,9 @@ def test_unequal_arms_are_a_shifted_flux():
     direct = 2 * math.pi / np.diff(crossings)[-1]
     shifted = phi + (b2 - b1) * i / (4 * math.pi)
     fold = squid.static_fold(shifted, (b1 + b2) / 2)
-    equal = compile_function(squid.running_rate)(i, shifted, (b1 + b2) / 2, beta_c, float(fold["d1"]), float(fold["d2"]), 0.05)
+    equal = compile_function(squid.running_rate)(
+        i, shifted, (b1 + b2) / 2, beta_c, float(fold["d1"]), float(fold["d2"]), 0.05
+    )
     assert direct == pytest.approx(equal, rel=1e-4)
     # The sign of the shift and the static curve: 5 % asymmetry moves phi_th(1.7) from 0.220 to 0.198 (circuit.md 2).
     b = HALF_PI

@@ -1,0 +1,83 @@
+"""Every example prints what stands beside it, draws its pictures, and the README's snippets run."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import soen_event as se
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = sorted(ROOT.glob("examples/*/*.out"))
+
+
+@pytest.mark.parametrize("expected", EXAMPLES, ids=lambda p: p.stem)
+def test_example_prints_what_stands_beside_it(expected, tmp_path):
+    script = expected.with_suffix(".py")
+    folder = script.stem == "digits"
+    out = subprocess.run(
+        [sys.executable, script, tmp_path if folder else tmp_path / "picture.png"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert out.returncode == 0, out.stderr
+    lines = [line for line in out.stdout.splitlines() if not line.startswith("drawn to ")]
+    assert lines == expected.read_text().splitlines()
+    pictures = list(tmp_path.glob("*.png"))
+    assert len(pictures) == (2 if folder else 1)
+    assert all(p.read_bytes().startswith(b"\x89PNG") and p.stat().st_size > 10_000 for p in pictures)
+
+
+def test_there_are_three_examples():
+    assert {p.stem for p in EXAMPLES} == {"one_photon", "nine_pixels", "digits"}
+
+
+def test_readme_snippets_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    scope: dict = {}
+    for block in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S):
+        exec(compile(block, "README.md", "exec"), scope)
+    assert len(scope["rec"].spikes["n1"]) >= 1
+    assert (tmp_path / "run.h5").exists()
+
+
+def test_every_exported_name_is_there_and_documented():
+    for name in se.__all__:
+        value = getattr(se, name)
+        if name != "__version__":
+            assert value.__doc__, name
+    assert set(se.__all__) <= set(dir(se))
+    assert callable(se.simulate)
+    with pytest.raises(AttributeError, match="no attribute 'Netwrok'"):
+        _ = se.Netwrok
+
+
+def imports_of(statement):
+    out = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", statement], capture_output=True, text=True, check=True
+    )
+    return [line.rsplit("|", 1)[-1].strip() for line in out.stderr.splitlines()]
+
+
+def test_import_is_light_and_the_rooms_keep_their_arrows():
+    loaded = imports_of("import soen_event")
+    for heavy in (
+        "numba",
+        "scipy",
+        "matplotlib",
+        "h5py",
+        "sklearn",
+        "pydantic",
+        "yaml",
+        "hypothesis",
+        "hardware",
+        "training",
+    ):
+        assert heavy not in loaded, heavy
+    for path in ROOT.glob("soen_event/**/*.py"):
+        for line in path.read_text().splitlines():
+            assert not re.match(r"(from|import) (hardware|training)\b", line), path
