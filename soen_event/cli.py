@@ -263,7 +263,7 @@ def plot(
 @app.command()
 def validate(
     full: Annotated[
-        bool, typer.Option("--full", metavar="", help="Everything: minutes. Without it the quick checks: seconds.")
+        bool, typer.Option("--full", metavar="", help="Also the long checks, in a minute or so.")
     ] = False,
     json_: Json = False,
 ) -> None:

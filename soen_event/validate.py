@@ -195,7 +195,7 @@ def _source_function(full: bool) -> Iterator[Check]:
         return
     section = _Section("Rate of fluxons, integrated from the junction equations here", "circuit.md 2")
     for label, device in (("default", Device()), ("beta_c 0.95", Device(beta_c=0.95, c_per_Ic=5e-9))):
-        yield section.near(label, "largest error at 1500 points", _table_error(device, 1500), 0.0, 1e-3)
+        yield section.near(label, "error at 1500 points", _table_error(device, 1500), 0.0, 1e-3)
 
 
 def _table_error(device: Any, points: int) -> float:
@@ -278,7 +278,7 @@ def _detector() -> Iterator[Check]:
     left = level * (1.0 - math.exp(-3.0)) * math.exp(-19.94 / 50.0)
     again = level + (left - level) * math.exp(-3.0)
     told = "pulses saturate, they do not add"
-    yield section.near(told, "flux after a second photon", float(rec.flux("d", 21.06)), again, 1e-9, "Phi0")
+    yield section.near(told, "flux after the second", float(rec.flux("d", 21.06)), again, 1e-9, "Phi0")
     yield section.near("photon in a hotspot", "photons lost", len(rec.lost["s"]), 1, 0)
 
 

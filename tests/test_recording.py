@@ -222,6 +222,41 @@ def test_a_torn_commit_leaves_the_one_before(tmp_path):
             Recording.load(torn)
 
 
+def chunks_of(path):
+    """Where the chunks of all tables lie in a file: {(table, column, first row): (offset, size)}."""
+    found = {}
+    with h5py.File(path, "r", swmr=True) as file:
+        for table, columns in TABLES.items():
+            for name in columns:
+                stored = file[f"tables/{table}/{name}"].id
+                for k in range(stored.get_num_chunks()):
+                    chunk = stored.get_chunk_info(k)
+                    found[table, name, chunk.chunk_offset[0]] = chunk.byte_offset, chunk.size
+    return found
+
+
+@quick
+@given(st.lists(st.integers(1, 40), min_size=2, max_size=8), st.integers(4, 30))
+def test_no_chunk_is_written_twice(tmp_path, counts, chunk):
+    """So no write can tear rows that were there before it, at whatever byte a kill stops it."""
+    path = tmp_path / "run.h5"
+    rows, known, bytes_then = 0, {}, b""
+    with FileSink(path, HEADER, overwrite=True, chunk=chunk) as sink:
+        for count in counts:
+            for table, columns in some_rows(count, rows).items():
+                sink.append(table, columns)
+            rows += count
+            sink.commit({"now_fs": rows})
+            bytes_now = path.read_bytes()
+            for offset, size in known.values():
+                assert bytes_now[offset : offset + size] == bytes_then[offset : offset + size]
+            shutil.copy(path, tmp_path / "copy.h5")
+            later = chunks_of(tmp_path / "copy.h5")
+            assert known.items() <= later.items()
+            assert len(later) == sum(map(len, TABLES.values())) * (rows // chunk)
+            known, bytes_then = later, bytes_now
+
+
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_a_damaged_file_never_loads_as_something_else(tmp_path, data):

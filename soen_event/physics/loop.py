@@ -344,7 +344,11 @@ def wake_after(
                 else:
                     up -= v / tau_modes[m]
                     bottom += v
-        if rising == 0.0 and falling == 0.0 and top < high and bottom > low:
+        if rising > 0.0:  # a ramp has no top
+            top = NEVER
+        if falling > 0.0:
+            bottom = -NEVER
+        if top < high and bottom > low:
             return NEVER, NOTHING
         back = (abs(q) + abs(psi_first - leak) / beta) * e / tau
         if phi >= 0.0 and phi <= 0.5 and low < 0.0 and high > 0.0 and high < 0.5:
