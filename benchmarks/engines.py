@@ -29,7 +29,7 @@ def recurrent_network(n: int, seed: int = 0) -> se.Network:
     net = se.Network()
     for k in range(n):
         net.add(
-            se.Neuron(f"n{k}", soma=se.Soma(threshold=0.3), refractory=se.Refractory(), transmitter=se.Transmitter())
+            se.Neuron(f"n{k}", soma=se.Soma(threshold=0.15), refractory=se.Refractory(), transmitter=se.Transmitter())
         )
         for j in range(3):
             net.add(se.Dendrite(f"d{k}_{j}", beta_over_2pi=300.0, tau=100.0))
@@ -71,7 +71,7 @@ def main() -> int:
     print(f"first run, with compilation if there was any: {time.perf_counter() - start:.2f} s")
 
     net = recurrent_network(100)
-    photons = poisson([s for s in net.synapses if s.startswith("s")], 0.002, 20.0 if gate else 50.0, seed=1)
+    photons = poisson([s for s in net.synapses if s.startswith("s")], 0.01, 20.0 if gate else 50.0, seed=1)
     span = 25.0 if gate else 60.0
     slow, counts = cpu_of(net, photons, span, "reference", 1 if gate else 3)
     fast, again = cpu_of(net, photons, span, "compiled", 5)

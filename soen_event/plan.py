@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from soen_event.parts import Drive
 
 NO_THRESHOLD = 1.0e300
+LONGEST_WAY = 2**60  # fs (19 minutes); later than any run ends, and two of them and the clock still fit 63 bits
 DARK, DETERMINISTIC, PHOTONS = 0, 1, 2  # emission of a neuron
 PULSE, CORNER = 0, 1  # kinds of kick
 
@@ -387,11 +388,11 @@ def lower(network: Network, drives: tuple[Drive, ...] | list[Drive] = ()) -> Pla
         soma=_ints(place[name] for name in neuron_ids),
         refractory_detector=_ints(detector_place.get(f"{name}.refractory.synapse", -1) for name in neuron_ids),
         emission=_ints(emission(t) for t in senders),
-        latency_fs=_ints(0 if t is None else ns_to_fs(t.latency) for t in senders),
+        latency_fs=_ints(0 if t is None else min(ns_to_fs(t.latency), LONGEST_WAY) for t in senders),
         tau_rad=_floats(1.0 if t is None else source_constants(t.source)[1] for t in senders),
         guide_start=_starts([neuron_place[w.source] for w in guides], len(neuron_ids)),
         guide_detector=_ints(detector_place[w.target] for w in guides),
-        guide_delay_fs=_ints(ns_to_fs(w.delay) for w in guides),
+        guide_delay_fs=_ints(min(ns_to_fs(w.delay), LONGEST_WAY) for w in guides),
         guide_mean=_floats(guide_mean(w) for w in guides),
         guide_pass=_floats(10.0 ** (-w.loss_db / 10.0) for w in guides),
         guide_drawn=_ints(int(emission(network.neurons[w.source].transmitter) == PHOTONS) for w in guides),

@@ -560,7 +560,7 @@ def _progress(progress: Any) -> Callable[..., None] | None:
             told(done, total)
 
         return tell
-    shown = [0.0, False]
+    shown = [time.monotonic(), False]
 
     def show(done: float, total: float, seconds: float, last: bool = False) -> None:
         now = time.monotonic()

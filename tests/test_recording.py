@@ -13,7 +13,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import soen_event as se
@@ -292,6 +292,20 @@ def loaded_or_refused(path):
         (fault,) = trouble.faults
     assert fault.startswith(f"{path}: ") and ";" in fault
     return None
+
+
+def test_lost_pages_are_noticed(tmp_path):
+    """After a power cut pages may come back as zeros, of which HDF5's own checksum is zero too."""
+    path = tmp_path / "run.h5"
+    interrupted_file(path)
+    whole = path.read_bytes()
+    for (table, name, _), (offset, size) in chunks_of(path).items():
+        path.write_bytes(whole[:offset] + bytes(size) + whole[offset + size :])
+        if any(whole[offset : offset + size]):
+            with pytest.raises(InputError, match=rf"table {table}, column {name}: its rows are not those that were"):
+                Recording.load(path)
+    path.write_bytes(whole)
+    assert Recording.load(path).end == 3.0
 
 
 def foreign(path):
@@ -745,9 +759,9 @@ def test_many_times_over_many_rows_in_well_under_a_second(recording):
 
 
 def _seconds(work):
-    start = time.perf_counter()
+    start = time.process_time()
     work()
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 # ---------------------------------------------------------------------------------------------- events
@@ -801,8 +815,12 @@ def test_unknown_ids(recording):
         recording.table("spike")
 
 
+TENTHS = {"time_fs": np.arange(0, 100_000_000, 100_000), "neuron": np.zeros(1000, dtype=np.int64)}
+
+
 @quick
 @given(event_rows("spikes"), st.floats(1e-6, 200.0))
+@example(("spikes", TENTHS), 0.1)  # 0.3/0.1 < 3
 def test_bins_hold_every_spike(spikes, width):
     table = {name: column for name, column in spikes[1].items()}
     rec = Recording(None, {"spikes": table}, HEADER, {"now_fs": 100_000_000})
@@ -835,12 +853,13 @@ def test_energy_is_accounted_for(recording):
     unit = recording.plan.device.josephson_energy_J
     for part in (energy["total"], *energy["loops"].values()):
         kept = part["stored"] + part["junctions"] + part["leak"] + part["purge"]
-        assert part["drawn"] == pytest.approx(kept, rel=1e-9)
+        assert part["drawn"] == pytest.approx(kept, rel=1e-9, abs=0.0)
         assert min(part.values()) >= 0.0
     assert energy["loops"]["n1.soma"]["purge"] > 0.0 == energy["loops"]["d1"]["purge"]
     drawn = 2.0 * np.pi * 1.8 * recording.fluxon_count["d1"] * unit
-    assert energy["loops"]["d1"]["drawn"] == pytest.approx(drawn, rel=1e-12)
-    assert energy["total"]["drawn"] == pytest.approx(sum(e["drawn"] for e in energy["loops"].values()))
+    assert energy["loops"]["d1"]["drawn"] == pytest.approx(drawn, rel=1e-12, abs=0.0)
+    for name, value in energy["total"].items():
+        assert value == pytest.approx(sum(loop[name] for loop in energy["loops"].values()), rel=1e-12, abs=0.0)
     with pytest.raises(InputError, match=r"Recording.energy: this recording does not hold fluxons, slip_loss"):
         Recording(recording.plan, {}, {}, {}).energy  # noqa: B018
 
@@ -873,7 +892,7 @@ def test_a_loaded_recording_gives_the_same_currents(tmp_path, recording):
         back = Recording.load(tmp_path / "run.h5")
         for name in ("d1", "d2", "n1", "n1.refractory"):
             assert np.array_equal(back.current(name, t), again.current(name, t))
-    assert len(other) == 0  # lowering has added nothing to the network that is just being built
+    assert other.to_dict() == se.Network().to_dict()  # lowering adds nothing to the network that is just being built
     assert back.energy == again.energy
     assert ran.same_events(again) and not ran.same_events(recording)
     copy = pickle.loads(pickle.dumps(back))
