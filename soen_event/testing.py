@@ -108,21 +108,23 @@ def _inductances() -> st.SearchStrategy[float]:
     return st.one_of(st.sampled_from((30.0, 60.0, 100.0)), st.floats(30.0, 300.0), st.sampled_from((1000.0, 3e4)))
 
 
-def _offset(draw: st.DrawFn, kind: str, ib: float, device: Device, over_biased: bool) -> float:
-    """A constant flux with which the loop rests, unless over-biased ones are wanted."""
+def _bias(draw: st.DrawFn, kind: str, device: Device, over_biased: bool) -> dict[str, float]:
+    """Bias and constant flux of a loop that rests without input, unless over-biased ones are wanted."""
+    usual = st.one_of(st.just(1.8), st.floats(1.3, 1.99), st.sampled_from((1.31, 1.95, 1.999)))
+    over = st.one_of(usual, usual, st.sampled_from((2.0, 2.05, 2.3)))
+    ib = draw(st.sampled_from(_RTTI_BIASES) if kind == "rtti" else over if over_biased else usual)
     offset = draw(st.sampled_from((0.0, 0.0, 0.04, 0.1, -0.08, 0.2, -0.3)))
-    return offset if over_biased or _rests(kind, ib, offset, device) else 0.0
+    if not over_biased and not _rests(kind, ib, offset, device):
+        offset = 0.0
+        if not _rests(kind, ib, offset, device):  # with unequal arms the critical current is below 2
+            ib = 1.8
+    return {"ib": ib, "phi_offset": offset}
 
 
 def _rests(kind: str, ib: float, offset: float, device: Device) -> bool:
     if kind == "rtti":
         return float(rtti.saturation(offset, ib)) < 0.0
     return ib < float(squid.critical_current(offset, device.beta_1, device.beta_2))
-
-
-def _biases(over_biased: bool) -> st.SearchStrategy[float]:
-    usual = st.one_of(st.just(1.8), st.floats(1.3, 1.99), st.sampled_from((1.31, 1.95, 1.999)))
-    return st.one_of(usual, usual, st.sampled_from((2.0, 2.05, 2.3))) if over_biased else usual
 
 
 @st.composite
@@ -161,7 +163,6 @@ def dendrites(
     """
     device = device or Device()
     kind: Any = draw(st.sampled_from(("ri", "ri", "rtti"))) if rtti else "ri"
-    ib = draw(st.sampled_from(_RTTI_BIASES)) if kind == "rtti" else draw(_biases(over_biased))
     symmetric = device.beta_1 == device.beta_2 and device == dataclasses.replace(
         Device(), Ic=device.Ic, c_per_Ic=device.c_per_Ic
     )
@@ -170,11 +171,10 @@ def dendrites(
         return Dendrite(
             id,
             kind=kind,
-            ib=ib,
             beta_over_2pi=draw(_inductances()),
             tau=draw(_decays(ties)),
             source=source,
-            phi_offset=_offset(draw, kind, ib, device, over_biased),
+            **_bias(draw, kind, device, over_biased),
         )
 
 
@@ -182,18 +182,17 @@ def dendrites(
 def somas(draw: st.DrawFn, device: Device | None = None, ties: bool = True, over_biased: bool = False) -> Soma:
     """A soma whose threshold is 0.05 to 0.9 of the largest current that it can hold."""
     device = device or Device()
-    ib = draw(_biases(over_biased))
+    bias = _bias(draw, "ri", device, over_biased)
     lowest = float(squid.static_fold(0.5, 0.5 * (device.beta_1 + device.beta_2))["i"])
     share = draw(st.one_of(st.sampled_from((0.1, 0.3)), st.sampled_from((0.1, 0.3)), st.floats(0.05, 0.9)))
     with detached():
         return Soma(
-            ib=ib,
             beta_over_2pi=draw(st.one_of(st.just(100.0), st.floats(30.0, 300.0))),
             tau=draw(_decays(ties)),
-            phi_offset=_offset(draw, "ri", ib, device, over_biased),
-            threshold=share * (ib - lowest),
+            threshold=share * (bias["ib"] - lowest),
             after_spike=draw(st.sampled_from(("purge", "keep"))),
             t_ref=draw(st.sampled_from((0.0, 1.0, 10.0))),
+            **bias,
         )
 
 

@@ -1,5 +1,6 @@
 """The loop's kernels against brute-force integration of what they solve."""
 
+import itertools
 import math
 
 import numpy as np
@@ -123,7 +124,7 @@ def test_leak_follows_the_phase(modes, psi, leak, tau, dt, offset):
     end, got = FAST.leak_after(leak, psi, *arguments, *table(), 1.7, origin, tau, dt)
     times = dt * np.linspace(0, 1, 4001) ** 3
     expected, last = leak, psi
-    for t0, t1 in zip(times[:-1], times[1:], strict=True):
+    for t0, t1 in itertools.pairwise(times):
         now = FAST.rest_phase(*table(), FAST.flux_at(*arguments, t1)[0], 1.7) - origin
         expected, last = FAST.leaked(expected, last, now, 1 - math.exp(-(t1 - t0) / tau)), now
     assert end == pytest.approx(last, abs=1e-12)

@@ -1,0 +1,495 @@
+"""Every law holds on random networks, and for every law an engine that breaks it on purpose is found out."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from functools import partial
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+import soen_event as se
+from soen_event import testing
+from soen_event.device import Device
+from soen_event.engine import reference
+from soen_event.engine.compiled import T_PSI, T_Q, CompiledEngine
+from soen_event.parts import detached
+from soen_event.physics import source as source_function
+from soen_event.recording import TABLES, Recording
+from soen_event.simulate import Simulation, simulate
+from soen_event.testing import HELD, LAWS, LawBroken, cases
+
+EXAMPLES = settings().max_examples // 4
+OPTIONS = {"relabelling": {"random_parts": False}, "engines": {"max_duration": 10.0}}
+
+
+# ---------------------------------------------------------------------------------------------- they hold
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_law_holds(name):
+    said = []
+
+    @settings(max_examples=EXAMPLES)
+    @given(case=cases(**OPTIONS.get(name, {})))
+    def holds(case):
+        said.append(LAWS[name](*case, Simulation if name in HELD else simulate))
+
+    holds()
+    assert said.count(None) > 0.3 * len(said), "the law has nothing to say about most networks"
+
+
+@pytest.mark.parametrize("name", [name for name in LAWS if name != "engines"])
+def test_law_holds_where_loops_are_over_biased(name):
+    @settings(max_examples=EXAMPLES // 3)
+    @given(case=cases(over_biased=True, max_duration=10.0))
+    def holds(case):
+        LAWS[name](*case, Simulation if name in HELD else simulate)
+
+    holds()
+
+
+# ---------------------------------------------------------------------------------------------- what they have found
+
+
+def ramp_through_the_dead_band():
+    """A sleeping loop whose flux starts on the far side of zero has to wake where the ramp crosses its threshold."""
+    with se.Network() as net:
+        se.Dendrite("d", beta_over_2pi=100.0, tau=50.0, phi_offset=-0.05)
+        se.Drive("d", points=[[0.0, 0.0], [10.0, 0.4]])
+    return "flux quantum", net, {}, 20.0
+
+
+def rtti_wakes_when_the_flux_falls():
+    """The response of an RTTI dendrite is not monotone up to 1/2: it wakes when a strong pulse has decayed enough."""
+    with se.Network() as net:
+        se.Dendrite("d", kind="rtti", ib=1.6, beta_over_2pi=1000.0, phi_offset=0.1)
+        se.Drive("d", pulses=[{"t0": 1.0, "phi_peak": 0.5, "tau_rise": 0.1, "tau_fall": 5.0}])
+    return "flux quantum", net, {}, 20.0
+
+
+def unequal_arms_near_half_a_quantum():
+    """With unequal arms the best flux is not 1/2 Phi0: a loop wakes when its flux falls back to it from above."""
+    device = Device(beta_1=Device().beta_1 + 0.25, beta_2=Device().beta_2 - 0.25)
+    with se.Network(device) as net:
+        se.Dendrite("d", ib=1.2, beta_over_2pi=100.0, tau=50.0)
+        se.Drive("d", pulses=[{"t0": 1.0, "phi_peak": 0.9, "tau_rise": 0.1, "tau_fall": 5.0}], arm="both")
+    return "flux quantum", net, {}, 20.0
+
+
+def step_right_at_the_start():
+    """A network has rested for ever when a run begins: a step in the first picoseconds meets a SQUID at rest."""
+    with se.Network() as net:
+        se.Dendrite("d", beta_over_2pi=100.0, tau=50.0)
+        se.Drive("d", points=[[0.0, 0.0], [0.001, 0.0], [0.001, 0.3]])
+    return "translation", net, {}, 5.0
+
+
+def one_spike_for_one_crossing():
+    """A soma that keeps its current spikes when it crosses its threshold, not again with the next fluxon above it."""
+    with se.Network() as net:
+        se.Neuron("n", soma=se.Soma(tau=5000.0, threshold=0.3, after_spike="keep", t_ref=0.0))
+        se.Synapse("s", "n")
+    return "spikes", net, {"s": [1.0]}, 10.0
+
+
+def purge_empties_what_the_soma_couples():
+    """Flux is J s: when a spike purges a soma, the flux that its current made elsewhere goes with it."""
+    with se.Network() as net:
+        se.Neuron("n", soma=se.Soma(threshold=0.1))
+        se.Dendrite("d", beta_over_2pi=100.0, tau=50.0)
+        se.Coupling("n", "d", J=0.3)
+        se.Synapse("s", "n")
+    return "flux", net, {"s": [1.0]}, 5.0
+
+
+def one_time_constant_for_a_rise_and_a_fall():
+    """The end of a hotspot forgets what is left of its own rise, not what other inputs of that time constant made."""
+    with se.Network() as net:
+        se.Dendrite("d", beta_over_2pi=100.0, tau=50.0)
+        se.Synapse("a", "d", tau_rise=1.0, hotspot=0.5)
+        se.Synapse("b", "d", tau_fall=1.0)
+    return "flux", net, {"a": [1.1], "b": [1.0]}, 3.0
+
+
+def parallel_couplings_act_at_once():
+    """Two couplings from one loop to another are one change of flux, whatever their names."""
+    with se.Network() as net:
+        se.Dendrite("a", beta_over_2pi=100.0, tau=50.0)
+        se.Dendrite("b", beta_over_2pi=100.0, tau=50.0)
+        se.Coupling("a", "b", J=20.0, id="c0")
+        se.Coupling("a", "b", J=-20.0, id="c1")
+        se.Synapse("s", "a")
+        se.Synapse("t", "b")
+    return "relabelling", net, {"s": [1.0], "t": [0.5]}, 5.0
+
+
+FOUND = (
+    ramp_through_the_dead_band,
+    rtti_wakes_when_the_flux_falls,
+    unequal_arms_near_half_a_quantum,
+    step_right_at_the_start,
+    one_spike_for_one_crossing,
+    purge_empties_what_the_soma_couples,
+    one_time_constant_for_a_rise_and_a_fall,
+    parallel_couplings_act_at_once,
+)
+
+
+@pytest.mark.parametrize("found", FOUND, ids=lambda found: found.__name__)
+def test_what_a_law_has_found(found):
+    name, *case = found()
+    assert LAWS[name](*case, Simulation if name in HELD else simulate) is None
+
+
+# ---------------------------------------------------------------------------------------------- they can fail
+
+
+def busy():
+    """A network in which everything happens: pulses, couplings, spikes, purges, light, drives, losses."""
+    with se.Network() as net:
+        se.Synapse("s0", "d0")
+        se.Synapse("s1", "d1", weight=0.9, tau_fall=20.0, dead_time=1.0)
+        se.Synapse("s2", "n0", tau_fall=20.0)
+        se.Dendrite("d0", beta_over_2pi=60.0, tau=50.0)
+        se.Dendrite("d1", kind="rtti", ib=2.0, beta_over_2pi=60.0, tau=20.0)
+        se.Neuron(
+            "n0",
+            soma=se.Soma(beta_over_2pi=60.0, tau=20.0, threshold=0.2, t_ref=1.0),
+            refractory=se.Refractory(beta_over_2pi=30.0, tau=5.0, tau_fall=5.0),
+            transmitter=se.Transmitter(latency=0.5),
+        )
+        se.Coupling("d0", "n0", J=0.4)
+        se.Coupling("d1", "d0", J=-0.2)
+        se.Waveguide("n0", "s1", delay=0.25)
+        se.Drive("n0", points=[[0.0, 0.0], [2.0, 0.0], [3.0, 0.2], [6.0, 0.0]])
+    return net, {"s0": [1.0, 4.0], "s1": [1.5, 1.52, 2.2], "s2": [2.03]}, 8.0
+
+
+def lossy():
+    """Detectors that miss photons."""
+    net, photons, duration = busy()
+    net.replace("s0", efficiency=0.5)
+    net.replace("s2", efficiency=0.9)
+    return net, photons, duration
+
+
+def rescaled(function, factor):
+    """The function with its result, or the first of its results, multiplied."""
+
+    def other(*arguments):
+        value = function(*arguments)
+        return (value[0] * factor, *value[1:]) if isinstance(value, tuple) else value * factor
+
+    return other
+
+
+def logged(monkeypatch, change):
+    """An engine that logs what did not happen: ``change`` gets the columns of the log."""
+    drain = CompiledEngine.drain
+
+    def spoiled(self):
+        log = drain(self)
+        change(log)
+        return log
+
+    monkeypatch.setattr(CompiledEngine, "drain", spoiled)
+    return {}
+
+
+def in_reference(monkeypatch, name, change):
+    """The reference engine with something of its namespace changed (``Class.method`` or a function of physics)."""
+    home, _, attribute = name.rpartition(".")
+    owner = getattr(reference, home) if home else reference
+    monkeypatch.setattr(owner, attribute, change(getattr(owner, attribute)))
+    return {"engine": "reference"}
+
+
+def recorded(change):
+    """A ``run`` whose recording is changed: ``change`` gets its tables and how far each loop came."""
+
+    def run(network, photons=None, duration=None, **options):
+        held = Simulation(network, photons, **options)
+        held.run(duration)
+        rec = held.recording()
+        tables = {name: {column: values.copy() for column, values in rec.table(name).items()} for name in TABLES}
+        progress = copy.deepcopy(rec._progress)
+        change(tables, progress)
+        return Recording(rec.plan, tables, rec._header, progress)
+
+    return run
+
+
+def lowered(monkeypatch, change):
+    """An engine that runs another Plan than that of the network: ``change`` gets the network and the arrays."""
+    import importlib
+
+    home = importlib.import_module("soen_event.simulate")
+    lower = home.lower
+
+    def other(network, drives=()):
+        plan = lower(network, drives)
+        return dataclasses.replace(plan, arrays=plan.arrays._replace(**change(network, plan.arrays)))
+
+    monkeypatch.setattr(home, "lower", other)
+    return {}
+
+
+class Restless(Simulation):
+    """Every call of run() does something to the currents."""
+
+    def run(self, *arguments, **options):
+        self._engine.state().loops["q"] *= 1.0 + 1e-12
+        return super().run(*arguments, **options)
+
+
+class Watched(Simulation):
+    """Recording currents changes them."""
+
+    def run(self, until=None, **options):
+        super().run(0.5 * until)
+        if self.wanted["currents"].any():
+            self._engine.state().loops["q"] *= 1.0 + 1e-12
+        return super().run(until, **options)
+
+
+class Forgetful(Simulation):
+    """A restored run has forgotten something."""
+
+    @classmethod
+    def restore(cls, path, **options):
+        made = super().restore(path, **options)
+        made._engine.state().loops["theta"] = 0.0
+        return made
+
+
+def no_hotspot(fate):
+    def other(self, *arguments):
+        self.in_hotspot = 0
+        return fate(self, *arguments)
+
+    return other
+
+
+def no_dead_time(fate):
+    def other(self, *arguments):
+        self.dead_fs = 0
+        return fate(self, *arguments)
+
+    return other
+
+
+def always_fires(fires):
+    return lambda self, now: self.current() > 0.05
+
+
+def fires_at_will(fires):
+    return lambda self, now: self.current() > 0.05 and now >= self.ready_fs
+
+
+def heavier(quantum_in):
+    """Fluxons that bring 1 % more current than a flux quantum."""
+
+    def other(self):
+        quantum_in(self)
+        self.q += 0.01 * self.part.quantum
+
+    return other
+
+
+def free_of_charge(quantum_in):
+    """Slips that dissipate 1 % too little."""
+
+    def other(self):
+        before = self.slip_loss
+        quantum_in(self)
+        self.slip_loss = before + 0.99 * (self.slip_loss - before)
+
+    return other
+
+
+def unbooked(spike):
+    def other(self, now):
+        before = self.purge_loss
+        spike(self, now)
+        self.purge_loss = before
+
+    return other
+
+
+def never_saturates(source_at):
+    """A SQUID that goes on making fluxons whatever its current."""
+
+    def other(*arguments):
+        r, g_phi, g_i, u, u_phi, gain = source_at(*arguments)
+        return (max(r, 0.5), g_phi, g_i, max(u, 0.1), u_phi, gain) if u > -1.0 else (r, g_phi, g_i, u, u_phi, gain)
+
+    return other
+
+
+def not_periodic(source_at):
+    return lambda *arguments: source_at(*arguments[:5], 0.99 * arguments[5], arguments[6])
+
+
+def on_a_grid(later):
+    """Events at whole multiples of 10 fs of absolute time."""
+    return lambda now, ns: max(-(-later(now, ns) // 10) * 10, now + 1)
+
+
+def one_guide_lost(photons):
+    return lambda self, now, seed: (sent for sent in photons(self, now, seed) if sent[2] == 0)
+
+
+def photons_late(photons):
+    return lambda self, now, seed: ((fs + (source > 0), k, source) for fs, k, source in photons(self, now, seed))
+
+
+def earlier(column, fs):
+    def change(log):
+        log[column] = np.maximum(log[column] - fs, 0)
+
+    return change
+
+
+def more(column, place, value):
+    def change(log):
+        log[column][:, place] += value
+
+    return change
+
+
+def without_one(tables, progress):
+    fluxons = tables["fluxons"]
+    tables["fluxons"] = {name: np.delete(values, len(values) // 2) for name, values in fluxons.items()}
+
+
+def less_leak(tables, progress):
+    progress["leak_loss"] = [0.999 * value for value in progress["leak_loss"]]
+
+
+def foresees(network, photons=None, duration=None, **options):
+    """An engine that knows how many photons will come."""
+    count = sum(map(len, se.Stimulus.coerce(photons).photons.values()))
+    other = network.copy()
+    for name, dendrite in network.dendrites.items():
+        other.replace(name, tau=dendrite.tau * (1.0 + 1e-3 * count))
+    return simulate(other, photons, duration, **options)
+
+
+def detects_more(network, photons=None, duration=None, **options):
+    other = network.copy()
+    for name, synapse in network.synapses.items():
+        if 0.0 < synapse.efficiency < 1.0:
+            other.replace(name, efficiency=1.1 * synapse.efficiency)
+    return simulate(other, photons, duration, **options)
+
+
+def even_rtti(fold_flux):
+    return lambda phi, mirror: fold_flux(abs(phi - np.floor(phi + 0.5)) if mirror == 0 else phi, mirror)
+
+
+def stretched_flux(fold_flux):
+    return lambda phi, mirror: fold_flux(0.999 * phi, mirror)
+
+
+def skewed_flux(fold_flux):
+    """Periodic, but not even."""
+    return lambda phi, mirror: fold_flux(phi + 0.01 * np.sin(2.0 * np.pi * phi + 1.0) * mirror, mirror)
+
+
+def first_row_differs(network, arrays):
+    return {"tau": arrays.tau * np.where(np.arange(len(arrays.tau)) == 0, 0.99, 1.0)}
+
+
+def first_added_differs(network, arrays):
+    first = next(iter(network.graph.nodes))
+    return {"ib": arrays.ib * (1.0 - 1e-6 * (first != min(network.graph.nodes)))}
+
+
+def smaller_inductance(monkeypatch):
+    monkeypatch.setattr(Device, "beta_from_inductance", rescaled(Device.beta_from_inductance, 1.001))
+    return {}
+
+
+def slower_when_larger(monkeypatch):
+    """A unit of time that depends on the critical current."""
+    tau_0 = Device.tau_0_ns.fget
+    monkeypatch.setattr(Device, "tau_0_ns", property(lambda self: tau_0(self) * (self.Ic / 1e-4) ** 0.01))
+    return {}
+
+
+def in_source(monkeypatch, change):
+    monkeypatch.setattr(source_function, "fold_flux", change(source_function.fold_flux))
+    return {}
+
+
+def in_reference_physics(name, change):
+    return lambda monkeypatch: in_reference(monkeypatch, name, change)
+
+
+# (law, what is broken, how: options of run, or another run)
+BROKEN = [
+    ("current", "current below zero", lambda m: logged(m, more("trace_values", T_Q, -0.1))),
+    ("current", "phase of many turns", lambda m: logged(m, more("trace_values", T_PSI, 20.0))),
+    ("current", "no saturation", in_reference_physics("source_at", never_saturates)),
+    ("decay", "too fast a decay", in_reference_physics("exp", lambda exp: lambda x: exp(1.001 * x))),
+    ("fluxons", "quanta of another size", in_reference_physics("Loop.quantum_in", heavier)),
+    ("fluxons", "a fluxon that nobody saw", lambda m: recorded(without_one)),
+    ("energy", "slips that cost less", in_reference_physics("Loop.quantum_in", free_of_charge)),
+    ("energy", "purges that are not booked", in_reference_physics("Loop.spike", unbooked)),
+    ("energy", "a leak that loses less", lambda m: recorded(less_leak)),
+    ("spikes", "spikes within the refractory time", in_reference_physics("Loop.fires", always_fires)),
+    ("spikes", "spikes below threshold", in_reference_physics("Loop.fires", fires_at_will)),
+    ("spikes", "spikes without fluxon", lambda m: logged(m, earlier("spike_fs", 1))),
+    ("flux", "pulses that are too high", in_reference_physics("flux_in_hotspot", lambda f: rescaled(f, 1.001))),
+    ("flux", "drives that do nothing", in_reference_physics("Loop.kick", lambda kick: lambda self, change: None)),
+    ("flux", "couplings of another strength", lambda m: lowered(m, lambda net, a: {"quantum": 1.001 * a.quantum})),
+    ("source", "another period", lambda m: in_source(m, stretched_flux)),
+    ("source", "no mirror symmetry", lambda m: in_source(m, skewed_flux)),
+    ("source", "mirror symmetry of RTTI", lambda m: in_source(m, even_rtti)),
+    ("flux quantum", "another period", in_reference_physics("source_at", not_periodic)),
+    ("first cause", "fluxons before their cause", lambda m: logged(m, earlier("fluxon_fs", 500_000))),
+    ("light", "light that is lost", in_reference_physics("Neuron.photons", one_guide_lost)),
+    ("light", "light 1 fs late", in_reference_physics("Neuron.photons", photons_late)),
+    ("light", "photons 1 fs early", lambda m: logged(m, earlier("photon_fs", 1))),
+    ("prefix", "foresight", lambda m: foresees),
+    ("translation", "a grid of absolute time", in_reference_physics("later", on_a_grid)),
+    ("detector", "no hotspot", in_reference_physics("Detector.fate", no_hotspot)),
+    ("detector", "no dead time", in_reference_physics("Detector.fate", no_dead_time)),
+    ("thinning", "another efficiency", lambda m: detects_more),
+    ("thinning", "numbers that are not uniform", in_reference_physics("uniform", lambda u: lambda *a: u(*a) ** 1.2)),
+    ("relabelling", "a first row that differs", lambda m: lowered(m, first_row_differs)),
+    ("units", "another inductance", smaller_inductance),
+    ("scaling", "a unit of time that scales", slower_when_larger),
+    ("insertion order", "a first part that differs", lambda m: lowered(m, first_added_differs)),
+    ("split", "a run that feels where it is held", lambda m: Restless),
+    ("recording", "currents that feel being watched", lambda m: Watched),
+    ("engines", "one engine one bit off", in_reference_physics("exp", lambda f: lambda x: f(x) * (1.0 + 3e-16))),
+    ("checkpoint", "a forgotten phase", lambda m: Forgetful),
+]
+
+
+@pytest.mark.parametrize(("name", "how"), [(b[0], b[2]) for b in BROKEN], ids=[f"{b[0]}: {b[1]}" for b in BROKEN])
+def test_a_broken_engine_is_found_out(name, how, monkeypatch):
+    usual = Simulation if name in HELD else simulate
+    case = lossy() if name == "thinning" else busy()
+    assert LAWS[name](*case, usual) is None, "the law does not even hold on a sound engine"
+    broken = how(monkeypatch)
+    with pytest.raises(LawBroken, match=f"^{name}: .*[0-9]"):
+        LAWS[name](*case, partial(usual, **broken) if isinstance(broken, dict) else broken)
+
+
+def test_every_law_has_been_broken():
+    assert {name for name, _, _ in BROKEN} == set(LAWS)
+
+
+def test_the_busy_network_is_busy():
+    rec = simulate(*busy(), record=("fluxons", "photons"))
+    counts = rec.event_counts
+    assert counts["spikes"] >= 2 and counts["lost_hotspot"] >= 1 and counts["lost_dead"] >= 1 and counts["kicks"] >= 3
+    assert all(count > 5 for count in rec.fluxon_count.values())
+    assert len(rec.detections["s1"]) >= 2
+    with detached():
+        assert testing.law_relabelling(*busy()) is None
