@@ -108,7 +108,7 @@ def _inductances() -> st.SearchStrategy[float]:
     return st.one_of(st.sampled_from((30.0, 60.0, 100.0)), st.floats(30.0, 300.0), st.sampled_from((1000.0, 3e4)))
 
 
-def _bias(draw: st.DrawFn, kind: str, device: Device, over_biased: bool) -> dict[str, float]:
+def _bias(draw: st.DrawFn, kind: str, device: Device, over_biased: bool) -> dict[str, Any]:
     """Bias and constant flux of a loop that rests without input, unless over-biased ones are wanted."""
     usual = st.one_of(st.just(1.8), st.floats(1.3, 1.99), st.sampled_from((1.31, 1.95, 1.999)))
     over = st.one_of(usual, usual, st.sampled_from((2.0, 2.05, 2.3)))

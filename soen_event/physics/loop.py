@@ -312,6 +312,8 @@ def wake_after(
     if rising == 0.0 and falling == 0.0 and top < high and bottom > low:
         return NEVER, NOTHING
     steep = scale[row, 5] + 8.0 / beta
+    # Up to half a quantum the threshold of a symmetric SQUID only falls with |phi|; an RTTI dendrite's rises again.
+    even = shape[row, 5] == 1 and scale[row, 4] == 0.0
     t = 0.0
     psi_first = 0.0
     for _ in range(48):
@@ -351,14 +353,14 @@ def wake_after(
         if top < high and bottom > low:
             return NEVER, NOTHING
         back = (abs(q) + abs(psi_first - leak) / beta) * e / tau
-        if phi >= 0.0 and phi <= 0.5 and low < 0.0 and high > 0.0 and high < 0.5:
+        if even and phi >= 0.0 and phi <= 0.5 and low < 0.0 and high > 0.0 and high < 0.5:
             # Upwards the threshold must be met with |phi| growing; downwards the flux must first cross the whole dead band.
             h = -u / (back + steep * up + 1e-30)
             if down > 0.0 and bottom <= low:
                 way = (phi - low) / down
                 if way < h:
                     h = way
-        elif phi <= 0.0 and phi >= -0.5 and low < 0.0 and high > 0.0 and low > -0.5:
+        elif even and phi <= 0.0 and phi >= -0.5 and low < 0.0 and high > 0.0 and low > -0.5:
             h = -u / (back + steep * down + 1e-30)
             if up > 0.0 and top >= high:
                 way = (high - phi) / up
