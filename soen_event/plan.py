@@ -149,31 +149,35 @@ class Plan:
         return total.hexdigest()
 
 
+Handle = tuple[int, tuple[float, int, bool]]
+
+
 class _Modes:
     """Collects the distinct exponentials of every loop."""
 
     def __init__(self, n: int):
-        self.found: list[dict[tuple[float, int], None]] = [{} for _ in range(n)]
+        self.found: list[dict[tuple[float, int, bool], None]] = [{} for _ in range(n)]
 
-    def add(self, loop_row: int, tau: float, arm: int = 0) -> tuple[int, tuple[float, int]]:
-        key = (float(tau), arm)
+    def add(self, loop_row: int, tau: float, arm: int = 0, hotspot: bool = False) -> Handle:
+        """A mode of a loop. Rises of hotspots keep to modes of their own: the last hotspot's end sets them to zero."""
+        key = (float(tau), arm, hotspot)
         self.found[loop_row].setdefault(key)
         return loop_row, key
 
     def freeze(self) -> None:
         self.start = np.zeros(len(self.found) + 1, dtype=np.int64)
-        self.place: list[dict[tuple[float, int], int]] = []
+        self.place: list[dict[tuple[float, int, bool], int]] = []
         taus, arms, total = [], [], 0
         for k, found in enumerate(self.found):
             keys = sorted(found)
             self.place.append({key: total + j for j, key in enumerate(keys)})
-            taus += [tau for tau, _ in keys]
-            arms += [arm for _, arm in keys]
+            taus += [tau for tau, _, _ in keys]
+            arms += [arm for _, arm, _ in keys]
             total += len(keys)
             self.start[k + 1] = total
         self.tau, self.arm = np.array(taus, dtype=float), np.array(arms, dtype=np.int64)
 
-    def at(self, handle: tuple[int, tuple[float, int]]) -> int:
+    def at(self, handle: Handle) -> int:
         return self.place[handle[0]][handle[1]]
 
 
@@ -315,7 +319,7 @@ def lower(network: Network, drives: tuple[Drive, ...] | list[Drive] = ()) -> Pla
         part = detectors[name]
         row = place[aim.get(name) or part.target]
         detector_loop.append(row)
-        detector_modes.append((modes.add(row, part.tau_fall), modes.add(row, part.tau_rise)))
+        detector_modes.append((modes.add(row, part.tau_fall), modes.add(row, part.tau_rise, hotspot=True)))
 
     lost = [
         f"Drive.target: there is no dendrite or neuron {d.target!r}{nearest(d.target, place)}"

@@ -9,6 +9,7 @@ Names in signatures: ``P`` a Plan as :class:`~soen_event.engine.state.Records`, 
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -337,13 +338,16 @@ def quantum_in(P: Any, S: Any, d: int) -> None:
 def fires(P: Any, S: Any, d: int, now: int) -> bool:
     """Soma ``d`` crosses its threshold upwards with the fluxon that has just entered.
 
-    After a spike it is armed again once its current is found one quantum below threshold; a crossing within the absolute
-    refractory time is lost.
+    After a spike it is armed again once a fluxon finds its current one quantum (at most half the threshold) below threshold; a
+    crossing within the absolute refractory time is lost.
     """
     me = S.loops[d]
     my = P.loops[d]
     s = me.q + (me.psi - me.leak) / my.beta
-    if s - 2.0 * my.quantum < my.threshold:
+    low = my.threshold - my.quantum
+    if low < 0.5 * my.threshold:
+        low = 0.5 * my.threshold
+    if s - my.quantum < low:
         me.armed = 1
     if me.armed == 0 or s < my.threshold:
         return False
@@ -521,6 +525,9 @@ def begin(P: Any, S: Any, L: Any, tau_0: float) -> None:
     n = P.loops.shape[0]
     for d in range(n):
         look_ahead(P, S, tau_0, d, 0, 0)
+        me = S.loops[d]
+        if me.mode == SLEEP and me.u < 0.0:
+            me.z = -math.sqrt(-me.gain * me.u)  # at rest for ever
         rekey(S.queue, S.queue_place, S.next_fs, n, d)
         if L.want_trace[d] == 1:
             trace(P, S, L, d, 0)
@@ -640,6 +647,9 @@ def advance(
             undisturbed = 0
             if coupling >= 0:
                 S.amplitude[P.out_mode[coupling]] += S.out_J[coupling] * pushed
+                while coupling < last and P.out_loop[coupling + 1] == d:  # parallel couplings are one change
+                    coupling += 1
+                    S.amplitude[P.out_mode[coupling]] += S.out_J[coupling] * pushed
             elif phase == PHOTON:
                 hotspot_begins(P, S, target, d, now)
             elif phase == HOTSPOT_END:
@@ -667,7 +677,9 @@ def advance(
                         L.spike_fs[row] = now
                         L.spike_neuron[row] = my.neuron
                         L.used[N_SPIKES] = row + 1
+                        held = S.loops[d].q
                         spike(P, S, d, now, seed)
+                        pushed += S.loops[d].q - held  # what a purge empties is missed wherever it was coupled
                 elif kind == WAKE:
                     wake(P, S, tau_0, d)
                     S.counts[WAKES] += 1

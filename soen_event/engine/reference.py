@@ -17,8 +17,9 @@ so the order of operations is part of the specification.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
-from itertools import islice
+from itertools import groupby, islice
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -349,12 +350,15 @@ class Loop:
     def fires(self, now: int) -> bool:
         """Whether a soma crosses its threshold upwards with the fluxon that has just entered.
 
-        After a spike it is armed again once its current is found one quantum below threshold; a crossing within the
-        absolute refractory time is lost.
+        After a spike it is armed again once a fluxon finds its current one quantum (at most half the threshold) below
+        threshold; a crossing within the absolute refractory time is lost.
         """
         my = self.part
         s = self.current()
-        if s - 2.0 * my.quantum < my.threshold:
+        low = my.threshold - my.quantum
+        if low < 0.5 * my.threshold:
+            low = 0.5 * my.threshold
+        if s - my.quantum < low:
             self.armed = 1
         if self.armed == 0 or s < my.threshold:
             return False
@@ -544,6 +548,8 @@ class ReferenceEngine:
         for loop in self.loops:
             if state is None:
                 self._look_ahead(loop, undisturbed=False)
+                if loop.mode == SLEEP and loop.u < 0.0:
+                    loop.z = -math.sqrt(-loop.gain * loop.u)  # at rest for ever
             else:
                 self._schedule(loop)
 
@@ -664,12 +670,17 @@ class ReferenceEngine:
         self._counts["fluxons"] += 1
         if self._wants_fluxons[loop.number] == 1:
             self._write(fluxon_fs=now, fluxon_loop=loop.number)
+        pushed = loop.part.quantum
         if loop.part.neuron >= 0 and loop.fires(now):
+            held = loop.q
             self._spike(loop, now)
+            pushed += loop.q - held  # what a purge empties is missed wherever it was coupled
         self._look_ahead(loop, undisturbed=True)
-        for target, mode, J in loop.couplings:
+        for number, couplings in groupby(loop.couplings, lambda coupling: coupling.target.number):
+            target = self.loops[number]
             target.touch(now)
-            target.amplitude[mode] += J * loop.part.quantum
+            for _, mode, J in couplings:  # parallel couplings are one change
+                target.amplitude[mode] += J * pushed
             self._look_ahead(target, undisturbed=False)
 
     def _spike(self, soma: Loop, now: int) -> None:
