@@ -62,7 +62,7 @@ mK, K = 1e-3, 1.0
 Hz, kHz, MHz, GHz = 1e-9, 1e-6, 1e-3, 1.0
 
 LATEST_FS = 2**62
-"""Largest time, in femtoseconds, that the engines can hold (53 days): a sum of two still fits an int64."""
+"""Largest time, in femtoseconds, that the engines can hold (77 minutes): a sum of two still fits an int64."""
 
 
 class _Dimension(NamedTuple):

@@ -334,7 +334,7 @@ def not_periodic(source_at):
 
     def other(*arguments):
         r, *rest = source_at(*arguments)
-        return (0.8 * r if arguments[5] > 0.7 else r, *rest)
+        return (0.5 * r if arguments[5] > 0.7 else r, *rest)
 
     return other
 
