@@ -52,7 +52,6 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", metavar="", help="Let fi
 Json = Annotated[bool, typer.Option("--json", metavar="", help="Print one JSON object and nothing else.")]
 
 
-
 class _Ended(Exception):
     """A command has told what there is to tell and ends with an exit code other than 0."""
 
@@ -77,9 +76,7 @@ def run(
     engine: Annotated[
         str, typer.Option(metavar="NAME", help="compiled (fast) or reference (plain Python); both give the same bits.")
     ] = "compiled",
-    resolution: Annotated[
-        str, typer.Option(metavar="NAME", help="fluxon: every flux quantum is an event.")
-    ] = "fluxon",
+    resolution: Annotated[str, typer.Option(metavar="NAME", help="fluxon: every flux quantum is an event.")] = "fluxon",
     seed: Annotated[str, typer.Option(metavar="N", help="Repeats a run exactly, where chance plays a part.")] = "0",
     record: Annotated[
         str | None,
@@ -220,16 +217,15 @@ def plot(
     ids: Annotated[
         str | None, typer.Option(metavar="LIST", help="Which dendrites or neurons, separated by commas.")
     ] = None,
-    what: Annotated[
-        str, typer.Option(metavar="NAME", help="For traces: current, flux or quanta.")
-    ] = "current",
+    what: Annotated[str, typer.Option(metavar="NAME", help="For traces: current, flux or quanta.")] = "current",
     window: Annotated[
         str | None, typer.Option(metavar="FROM:TO", help="For overview and dendrite: which part of the run (ns).")
     ] = None,
     out: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Picture file, .png, .pdf or .svg. Default: beside FILE, as .png.",
-                     show_default=False),
+        typer.Option(
+            metavar="FILE", help="Picture file, .png, .pdf or .svg. Default: beside FILE, as .png.", show_default=False
+        ),
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -262,9 +258,7 @@ def plot(
 
 @app.command()
 def validate(
-    full: Annotated[
-        bool, typer.Option("--full", metavar="", help="Also the long checks, in a minute or so.")
-    ] = False,
+    full: Annotated[bool, typer.Option("--full", metavar="", help="Also the long checks, in a minute or so.")] = False,
     json_: Json = False,
 ) -> None:
     """Check the physics of this installation against published and circuit-level numbers.
@@ -549,7 +543,9 @@ def _print_run(net: str, recording: Recording, spent: float, out: str | None, pl
     own = sum(count for name, count in spikes if f"{name}.refractory.synapse" in detectors)
     photons = counts["photons"] - own  # what a soma sends to its own refractory dendrite is no light
     whole = recording.end >= recording.duration
-    print(recording.status if whole else f"the run was stopped at t = {recording.end:g} ns of {recording.duration:g} ns")
+    print(
+        recording.status if whole else f"the run was stopped at t = {recording.end:g} ns of {recording.duration:g} ns"
+    )
     lost = counts["photons"] - counts["detections"]
     rows = [
         ("network", net),

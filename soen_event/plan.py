@@ -62,6 +62,15 @@ class Arrays(NamedTuple):
     out_loop: np.ndarray  # couplings, sorted by source, target, id
     out_mode: np.ndarray
     out_J: np.ndarray
+    in_start: np.ndarray
+    in_loop: np.ndarray  # couplings from flowing loops, sorted by target, then as above: the loop that they come from
+    in_coupling: np.ndarray  # their places among all couplings
+    group: (
+        np.ndarray
+    )  # int64 (n,), number of the connected set of loops, 0 to the number of sets - 1 in order of first loops
+    flow: np.ndarray  # int64, 1: the loop's current flows (resolution "flow"), 0: every fluxon is an event
+    own: np.ndarray  # a flowing loop's share of the tolerance for its own steps, and for what it tells others late; I_c
+    slack: np.ndarray
     # detectors
     det_loop: np.ndarray
     det_fall: np.ndarray  # mode of the fall in its loop
@@ -84,7 +93,7 @@ class Arrays(NamedTuple):
     latency_fs: np.ndarray
     tau_rad: np.ndarray
     guide_start: np.ndarray
-    guide_detector: np.ndarray  # waveguides, sorted by source, target, id
+    guide_detector: np.ndarray  # waveguides, sorted by source, delay, target, id
     guide_delay_fs: np.ndarray
     guide_mean: np.ndarray  # mean detected photons per spike (emission "photons")
     guide_pass: np.ndarray  # probability that the light arrives (emission "deterministic")
@@ -241,8 +250,12 @@ def _resting_range(sources: Sources, row: int, ib: float, beta: float) -> tuple[
     return min(0.0, -high + margin), max(0.0, high - margin)
 
 
-def lower(network: Network, drives: tuple[Drive, ...] | list[Drive] = ()) -> Plan:
+def lower(
+    network: Network, drives: tuple[Drive, ...] | list[Drive] = (), resolution: str = "fluxon", tol: float = 1e-4
+) -> Plan:
     """Lower a network, with further flux drives of a stimulus, to a :class:`Plan`.
+
+    ``resolution``: "fluxon", "flow" or "auto" (:func:`flows`); ``tol``: largest error of a flowing loop's current, I_c.
 
     Raises :class:`~soen_event.errors.InputError` with every fault of the network, or for what the engines do not run yet
     (a temperature above 0 K).
@@ -333,6 +346,11 @@ def lower(network: Network, drives: tuple[Drive, ...] | list[Drive] = ()) -> Pla
 
     guides = sorted(network.waveguides, key=lambda w: (neuron_place[w.source], detector_place[w.target], w.id or ""))
     guide_keys = _distinct([f"{w.source}->{w.target}" for w in guides])
+    # A spike travels as one entry of the queue, its next arrival: so a neuron's waveguides stand in the order of their delays.
+    delays = [min(ns_to_fs(w.delay), LONGEST_WAY) for w in guides]
+    by_delay = sorted(range(len(guides)), key=lambda k: (neuron_place[guides[k].source], delays[k], k))
+    guides, delays = [guides[k] for k in by_delay], [delays[k] for k in by_delay]
+    guide_keys = [guide_keys[k] for k in by_delay]
 
     offsets = [float(getattr(loops[name], "phi_offset", 0.0)) for name in loop_ids]
     ranges = [_resting_range(sources, r, ib, beta) for r, ib, (beta, _) in zip(rows, bias, parameters, strict=True)]
@@ -340,6 +358,12 @@ def lower(network: Network, drives: tuple[Drive, ...] | list[Drive] = ()) -> Pla
         loop.rest_phase(sources.rest, sources.shape, sources.scale, sources.levels, r, phi, ib)
         for r, ib, phi in zip(rows, bias, offsets, strict=True)
     ]
+    out_from = _ints(place[c[0]] for c in couplings)
+    out_loop = _ints(place[c[1]] for c in couplings)
+    flow = _ints(flows(resolution, loops[name], device) for name in loop_ids)
+    own, slack = shares(tol, flow, out_from, out_loop, _floats(c[2] for c in couplings), rows, sources)
+    inward = np.flatnonzero(flow[out_from] == 1) if len(out_from) else out_from
+    inward = inward[np.argsort(out_loop[inward], kind="stable")]
     somas = [loops[name] if name in owner else None for name in loop_ids]
     parts = [detectors[name] for name in detector_ids]
     neurons = [network.neurons[name] for name in neuron_ids]
@@ -375,6 +399,13 @@ def lower(network: Network, drives: tuple[Drive, ...] | list[Drive] = ()) -> Pla
         out_loop=_ints(place[c[1]] for c in couplings),
         out_mode=_ints(modes.at(h) for h in coupling_modes),
         out_J=_floats(c[2] for c in couplings),
+        in_start=_starts(out_loop[inward].tolist(), n),
+        in_loop=out_from[inward],
+        in_coupling=inward,
+        group=groups(n, out_from, out_loop),
+        flow=flow,
+        own=own,
+        slack=slack,
         det_loop=_ints(detector_loop),
         det_fall=_ints(modes.at(f) for f, _ in detector_modes),
         det_rise=_ints(modes.at(r) for _, r in detector_modes),
@@ -396,7 +427,7 @@ def lower(network: Network, drives: tuple[Drive, ...] | list[Drive] = ()) -> Pla
         tau_rad=_floats(1.0 if t is None else source_constants(t.source)[1] for t in senders),
         guide_start=_starts([neuron_place[w.source] for w in guides], len(neuron_ids)),
         guide_detector=_ints(detector_place[w.target] for w in guides),
-        guide_delay_fs=_ints(min(ns_to_fs(w.delay), LONGEST_WAY) for w in guides),
+        guide_delay_fs=_ints(delays),
         guide_mean=_floats(guide_mean(w) for w in guides),
         guide_pass=_floats(10.0 ** (-w.loss_db / 10.0) for w in guides),
         guide_drawn=_ints(int(emission(network.neurons[w.source].transmitter) == PHOTONS) for w in guides),
@@ -415,6 +446,63 @@ def lower(network: Network, drives: tuple[Drive, ...] | list[Drive] = ()) -> Pla
         guide_ids=tuple(guide_keys),
         warnings=tuple(network.warnings()),
     )
+
+
+FLOW_BETA = 2.0 * math.pi * 300.0  # above this a quantum is small enough for the continuous equation (circuit.md 4)
+
+
+def flows(resolution: str, part: Any, device: Device) -> int:
+    """1 if a loop's current is to flow under a resolution, 0 if its fluxons are events.
+
+    "auto" lets it flow where a quantum is below 1/300 I_c: there the continuous equation is as good (circuit.md 0, 4).
+    """
+    if resolution == "auto":
+        return int(electrical(device, part)[0] >= FLOW_BETA)
+    return int(resolution == "flow")
+
+
+def groups(n: int, out_from: np.ndarray, out_loop: np.ndarray) -> np.ndarray:
+    """Number of the connected set that every loop belongs to: loops of different sets reach each other by light only."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    graph = coo_array((np.ones(len(out_from), dtype=np.int8), (out_from, out_loop)), shape=(n, n))
+    label = connected_components(graph, directed=False)[1]
+    first = np.full(int(label.max(initial=-1)) + 1, n, dtype=np.int64)
+    np.minimum.at(first, label, np.arange(n))
+    return np.argsort(np.argsort(first))[label].astype(np.int64)
+
+
+def shares(
+    tol: float,
+    flow: np.ndarray,
+    out_from: np.ndarray,
+    out_loop: np.ndarray,
+    out_J: np.ndarray,
+    rows: list[int],
+    sources: Sources,
+) -> tuple[np.ndarray, np.ndarray]:
+    """What of the tolerance a flowing loop may spend on its own steps, and on telling others late: (own, slack), I_c.
+
+    An error e in a loop's current is an error J e in the flux of the loop that it is coupled to, and moves that loop's current by at
+    most J e times the steepest slope of its threshold. A loop with such inputs keeps half of its tolerance for itself and divides the
+    rest among them, so that no loop's error exceeds ``tol``, however deep the tree.
+    """
+    n = len(flow)
+    steepest = sources.scale[np.array(rows, dtype=np.int64), source_function.STEEPEST] if n else np.zeros(0)
+    fed = np.zeros(n)
+    weight = np.abs(out_J) * (flow[out_from] if len(out_from) else 0)
+    np.add.at(fed, out_loop, weight)
+    total = np.full(n, float(tol))
+    for _ in range(64):  # from the somas outwards; a ring of couplings stops at the floor
+        allowed = np.full(n, float(tol))
+        limit = np.where(fed > 0.0, 0.45 * total / np.maximum(fed * steepest, 1e-300), np.inf)
+        np.minimum.at(allowed, out_from, limit[out_loop])
+        allowed = np.maximum(allowed, 1e-3 * tol)
+        if np.array_equal(allowed, total):
+            break
+        total = allowed
+    return np.where(fed > 0.0, 0.5 * total, 0.9 * total), 0.05 * total
 
 
 def _distinct(names: list[str]) -> list[str]:

@@ -234,9 +234,7 @@ def _height(rows: int) -> float:
     return float(np.clip(0.2 * rows + 1.2, 2.0, 8.0))
 
 
-def _rows(
-    ax: Axes, rows: list[_Row], window: tuple[float, float], word: str
-) -> None:
+def _rows(ax: Axes, rows: list[_Row], window: tuple[float, float], word: str) -> None:
     """Rows of ticks from the top; so many that they would blacken the panel are shown as a density instead."""
     total = sum(train.size for _, trains in rows for train, _ in trains)
     if total > _MOST_TICKS:
@@ -288,7 +286,10 @@ _TRACE_LABELS = {
 
 
 def traces(
-    rec: Recording, ids: str | Iterable[str], what: str = "current", times: ArrayLike | None = None,
+    rec: Recording,
+    ids: str | Iterable[str],
+    what: str = "current",
+    times: ArrayLike | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Currents or fluxes of loops against time. The loops must have been recorded with "currents".
@@ -572,7 +573,10 @@ def confusion(
 
 
 def network(
-    net: Network, ax: Axes | None = None, *, layout: str | Mapping[str, Sequence[float]] = "auto",
+    net: Network,
+    ax: Axes | None = None,
+    *,
+    layout: str | Mapping[str, Sequence[float]] = "auto",
     labels: bool | None = None,
 ) -> Axes:
     """Draw the graph: synapses, dendrites and somas, with couplings, inhibition and light told apart.
@@ -609,8 +613,14 @@ def network(
         ax.margins(0.1 if in_columns or named else 0.04, 0.1 if named and rows <= 12 else 0.02)
         ax.set_title(net.name or _told(net))
         if drawn:
-            ax.legend(handles=drawn, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=min(len(drawn), 4),
-                      handletextpad=0.5, columnspacing=1.4)
+            ax.legend(
+                handles=drawn,
+                loc="upper center",
+                bbox_to_anchor=(0.5, 0.0),
+                ncols=min(len(drawn), 4),
+                handletextpad=0.5,
+                columnspacing=1.4,
+            )
     return ax
 
 
@@ -826,9 +836,7 @@ def _legend_marker(dots: Any) -> Any:
     )  # fmt: skip
 
 
-def _write_names(
-    ax: Axes, net: Network, where: Mapping[str, tuple[float, float]], radius: Mapping[str, float]
-) -> None:
+def _write_names(ax: Axes, net: Network, where: Mapping[str, tuple[float, float]], radius: Mapping[str, float]) -> None:
     from matplotlib.patheffects import withStroke
 
     offset: tuple[float, float]

@@ -5,7 +5,7 @@ detectors and neurons in the order of the Plan. A *trace* row is the state of a 
 and flux follow in closed form until the loop's next row. Sinks take tables while a run goes: :class:`MemorySink`
 keeps them, :class:`FileSink` streams them to a file.
 
-The file, ``soen-recording`` version 1 (HDF5, latest format, single-writer mode, 4 KiB pages):
+The file, ``soen-recording`` version 2 (HDF5, latest format, single-writer mode, 4 KiB pages):
 
 * ``/header``: JSON, bytes. Network, drives, seed, engine, what was recorded, versions; ids of loops, detectors and
   neurons in row order.
@@ -37,24 +37,11 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
 import numpy as np
 
-from soen_event.engine.compiled import (
-    T_ARM,
-    T_ARM_SLOPE,
-    T_BASE,
-    T_CURVE,
-    T_EXT,
-    T_EXT_SLOPE,
-    T_KAPPA,
-    T_LEAK,
-    T_PSI,
-    T_Q,
-    T_RATE,
-    T_THETA,
-    TRACE_COLUMNS,
-)
+from soen_event.engine.events import TRACE_COLUMNS, TRACE_FIELDS
 from soen_event.engine.state import DETECTED, IN_DEAD_TIME, IN_HOTSPOT, MISSED
 from soen_event.errors import InputError, nearest
 from soen_event.physics.elementary import exp
+from soen_event.physics.flow import cubic, cubic_area
 from soen_event.physics.loop import HELD, PANEL, PI, RUN, TWO_PI, leak_after, leaked, rest_phase
 
 if TYPE_CHECKING:
@@ -68,7 +55,7 @@ if TYPE_CHECKING:
     from soen_event.network import Network
     from soen_event.plan import Plan
 
-FORMAT, VERSION = "soen-recording", 1
+FORMAT, VERSION = "soen-recording", 2
 FATES = {DETECTED: "detected", IN_HOTSPOT: "in hotspot", IN_DEAD_TIME: "in dead time", MISSED: "missed"}
 """What became of a photon, by the number in the column ``fate``."""
 
@@ -693,6 +680,7 @@ def sample(
     at: Any,
     mode_tau: Any,
     mode_arm: Any,
+    flow: int,
     beta: float,
     tau: float,
     ib: float,
@@ -709,7 +697,8 @@ def sample(
     """State of a loop ``dt`` (ns) after its trace rows ``row``; lines of ``out``: current, flux, quanta, phase.
 
     The same steps in the same order as the engine's ``touch``, so that without ``ramp`` the bits are the engine's.
-    ``amplitude[at[k]:]`` are the modes of trace row k; ``mode_tau``, ``mode_arm`` those of the loop.
+    ``values``: records with the fields TRACE_FIELDS; ``amplitude[at[k]:]`` are the modes of trace row k; ``mode_tau``, ``mode_arm``
+    those of the loop; ``flow``: 1 if its current flows.
     """
     modes = mode_tau.shape[0]
     for j in range(row.shape[0]):
@@ -717,7 +706,7 @@ def sample(
         t = dt[j]
         now = values[k]
         mine = amplitude[at[k] : at[k] + modes]
-        phi = now[T_BASE]
+        phi = now.steady + cubic(now.in0, now.in1, now.in2, now.in3, t)
         one = 0.0
         for m in range(modes):
             v = mine[m]
@@ -726,31 +715,34 @@ def sample(
                 phi += v
                 if mode_arm[m] == 1:
                     one += v
-        phi += now[T_EXT] + now[T_EXT_SLOPE] * t
-        one += now[T_ARM] + now[T_ARM_SLOPE] * t
+        phi += now.ext + now.ext_slope * t
+        one += now.arm + now.arm_slope * t
         out[j, 1] = phi
         if mode[k] == HELD:
             out[j, 0] = 0.0
             out[j, 2] = 0.0
             out[j, 3] = 0.0
             continue
-        q = now[T_Q]
-        psi = now[T_PSI]
-        leak = now[T_LEAK]
+        q = now.q
+        if flow == 1:
+            if mode[k] == RUN:
+                q = cubic(q, now.rate, now.curve, now.kappa, t)
+            else:
+                q *= exp(-t / tau)
+            out[j, 0] = q
+            out[j, 2] = q
+            out[j, 3] = 0.0
+            continue
+        psi = now.psi
+        leak = now.leak
         if t > PANEL:
             psi, leak = leak_after(
-                leak,
-                psi,
+                now,
                 mine,
                 mode_tau,
                 mode_arm,
                 0,
                 modes,
-                now[T_BASE],
-                now[T_EXT],
-                now[T_EXT_SLOPE],
-                now[T_ARM],
-                now[T_ARM_SLOPE],
                 rest,
                 shape,
                 scale,
@@ -769,13 +761,18 @@ def sample(
             leak = leaked(leak, psi, moved, 1.0 - e)
             psi = moved
         if ramp == 1 and mode[k] == RUN:
-            slow = _BOTTLENECK * now[T_KAPPA] / tau_0
+            slow = _BOTTLENECK * now.kappa / tau_0
             if slow > 1.0:
                 slow = 1.0
-            psi += phase_in_turn(now[T_THETA] + t * (now[T_RATE] + 0.5 * now[T_CURVE] * t), slow)
+            psi += phase_in_turn(now.theta + t * (now.rate + 0.5 * now.curve * t), slow)
         out[j, 0] = q + (psi - leak) / beta
         out[j, 2] = q
         out[j, 3] = psi
+
+
+def turned(q: Any, c1: Any, c2: Any, c3: Any, beta: float, tau: float, t: Any) -> Any:
+    """Angle (rad) by which the phase of a flowing loop turns in ``t`` ns: beta_eff (ds + s dt/tau)."""
+    return beta * (cubic(q, c1, c2, c3, t) - q + cubic_area(q, c1, c2, c3, t) / tau)
 
 
 # ---------------------------------------------------------------------------------------------- the recording
@@ -949,7 +946,12 @@ class Recording:
 
             with detached():
                 drives = tuple(Drive(**drive) for drive in self._header.get("drives") or ())
-            plan = lower(self.network, drives)
+            plan = lower(
+                self.network,
+                drives,
+                self._header.get("resolution", "fluxon"),
+                float(self._header.get("tol", 1e-4)),
+            )
             if plan.digest != self._header.get("plan_digest"):
                 writer = self._header.get("versions", {}).get("soen_event", "of unknown version")
                 raise InputError(
@@ -1208,6 +1210,11 @@ class Recording:
             )
 
     @cached_property
+    def _trace_records(self) -> NDArray[Any]:
+        values = np.ascontiguousarray(self._tables["trace"]["values"])
+        return values.view([(name, _FLOAT) for name in TRACE_FIELDS]).reshape(-1).view(np.recarray)
+
+    @cached_property
     def _amplitude_at(self) -> NDArray[np.int64]:
         """Where the amplitudes of every trace row begin in their stream."""
         modes = np.diff(self.plan.arrays.mode_start)[self._tables["trace"]["loop"]]
@@ -1229,11 +1236,12 @@ class Recording:
             row,
             dt,
             trace["mode"],
-            trace["values"],
+            self._trace_records,
             self._tables["amplitudes"]["value"],
             self._amplitude_at,
             a.mode_tau[modes],
             a.mode_arm[modes],
+            int(a.flow[d]),
             float(a.beta[d]),
             float(a.tau[d]),
             float(a.ib[d]),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 RECORDABLE = ("spikes", "fluxons", "photons", "detections", "currents", "fluxes", "energy")
 ENGINES = ("compiled", "reference")
+RESOLUTIONS = ("fluxon", "flow", "auto")
 _CHUNK = {"compiled": 200_000, "reference": 2_000}
 
 
@@ -35,6 +36,8 @@ def simulate(
     *,
     engine: str = "compiled",
     resolution: str = "fluxon",
+    tol: float = 1e-4,
+    threads: int = 1,
     record: Any = ("spikes", "fluxons"),
     seed: int = 0,
     out: str | os.PathLike[str] | None = None,
@@ -48,7 +51,11 @@ def simulate(
         photons: arrival times in ns by synapse id, a :class:`~soen_event.stimulus.Stimulus`, or the path of a photon file.
         duration: ns, > 0. Events up to and including this time happen.
         engine: ``"compiled"`` (Numba) or ``"reference"`` (SimPy); the same events and bits, the first many times faster.
-        resolution: ``"fluxon"``: every flux quantum is an event.
+        resolution: ``"fluxon"``: every flux quantum is an event. ``"flow"``: the continuous equation of every loop, solved to ``tol``;
+            as faithful once a quantum is small (beta_over_2pi of 300 or more) and far cheaper when busy. ``"auto"``: for each loop
+            the one that suits it.
+        tol: largest error of the current of a flowing loop, I_c (1e-9 to 0.1); not used by "fluxon".
+        threads: threads of the compiled engine. The results are the same bits for any number.
         record: what to keep: any of "spikes" (always kept), "fluxons", "photons" (arrivals and detections), "currents" (with fluxes;
             both can then be asked for at any time); or a mapping from such a name to the ids to keep.
         seed: integer in [0, 2^63). Every random draw has an address (seed, part id, ordinal, purpose), so a run is repeated exactly by
@@ -68,6 +75,8 @@ def simulate(
         photons,
         engine=engine,
         resolution=resolution,
+        tol=tol,
+        threads=threads,
         record=record,
         seed=seed,
         out=out,
@@ -91,6 +100,8 @@ class Simulation:
         *,
         engine: str = "compiled",
         resolution: str = "fluxon",
+        tol: float = 1e-4,
+        threads: int = 1,
         record: Any = ("spikes", "fluxons"),
         seed: int = 0,
         out: str | os.PathLike[str] | None = None,
@@ -106,8 +117,12 @@ class Simulation:
             faults.append(
                 f"simulate.engine: {engine!r} is unknown{nearest(engine, ENGINES)}; choose one of {', '.join(ENGINES)}"
             )
-        if resolution != "fluxon":
-            faults.append(f"simulate.resolution: {resolution!r} is not part of this release; use resolution='fluxon'")
+        if resolution not in RESOLUTIONS:
+            faults.append(
+                f"simulate.resolution: {resolution!r} is unknown{nearest(str(resolution), RESOLUTIONS)}; choose one of "
+                f"{', '.join(RESOLUTIONS)}"
+            )
+        faults += _tol_faults(tol) + _thread_faults(threads)
         try:
             seed = checked_seed(seed)
         except InputError as trouble:
@@ -125,8 +140,9 @@ class Simulation:
         self.network = network.copy()
         self.stimulus: Stimulus = Stimulus.coerce(photons)
         self.engine_name, self.resolution, self.seed = engine, resolution, seed
+        self.tol, self.threads = float(tol), int(threads)
         drives = tuple(self.stimulus.drives)
-        self.plan: Plan = lower(self.network, drives)
+        self.plan: Plan = lower(self.network, drives, resolution, self.tol)
         self.wanted = _wanted(record, self.plan)
         fs, detector = _lowered(self.stimulus, self.plan)
         self._until_fs = 0
@@ -136,6 +152,7 @@ class Simulation:
             "seed": seed,
             "engine": engine,
             "resolution": resolution,
+            "tol": self.tol,
             "record": {k: [self._ids(k)[j] for j in np.flatnonzero(v)] for k, v in self.wanted.items()},
             "duration_ns": duration,
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -171,12 +188,12 @@ class Simulation:
         left = 2**62 if events is None else int(events)
         show = _progress(progress)
         start, last_write = time.monotonic(), time.monotonic()
-        from soen_event.engine.compiled import DONE
+        from soen_event.engine.windows import DONE
 
         while left > 0:
             budget = min(left, _CHUNK[self.engine_name])
             before = self.event_count
-            reason = self._engine.advance(until_fs, budget)
+            reason = self._engine.advance(until_fs, budget, events is not None)
             left -= self.event_count - before
             self._collect()
             if reason == DONE:
@@ -279,15 +296,13 @@ class Simulation:
     def _change(self, what: str, place: int, value: float, where: str) -> None:
         if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not np.isfinite(value):
             raise InputError(f"{where}: {value!r} is not a finite number")
-        from soen_event.engine.program import set_coupling, set_weight, trace_rows
+        from soen_event.engine.program import set_coupling, set_weight
 
         state = self._engine.state()
         now = max(int(state.cursor[NOW]), self._until_fs)
         self._collect()
-        changed = (set_weight if what == "weight" else set_coupling)(self.plan, state, place, float(value), now)
-        changed = [d for d in changed if self.wanted["currents"][d]]
-        if changed:
-            self._append(trace_rows(self.plan, state, changed, now))
+        program = set_weight if what == "weight" else set_coupling
+        self._append(program(self.plan, state, place, float(value), now, self.wanted["currents"]))
         done = int(state.cursor[NEXT_PHOTON])
         state.cursor[NEXT_PHOTON] = 0
         self._start(self._engine.photon_fs[done:], self._engine.photon_detector[done:], state)
@@ -309,7 +324,7 @@ class Simulation:
         done = int(state.cursor[NEXT_PHOTON])
         head = {
             "format": "soen-checkpoint",
-            "version": 1,
+            "version": 2,
             "until_fs": self._until_fs,
             "header": self._header,
             "progress": self._progress(),
@@ -342,6 +357,7 @@ class Simulation:
         out: str | os.PathLike[str] | None = None,
         overwrite: bool = False,
         engine: str | None = None,
+        threads: int = 1,
     ) -> Simulation:
         """Continue from a checkpoint, in either engine. Raises InputError if the file is damaged or from another version."""
         import h5py
@@ -364,7 +380,7 @@ class Simulation:
             raise InputError(
                 f"{path}: is not a readable checkpoint ({trouble}); write one with Simulation.checkpoint"
             ) from trouble
-        if head.get("format") != "soen-checkpoint" or head.get("version") != 1:
+        if head.get("format") != "soen-checkpoint" or head.get("version") != 2:
             raise InputError(f"{path}: is not a checkpoint of this version; write one with Simulation.checkpoint")
         header = head["header"]
         self = cls.__new__(cls)
@@ -376,8 +392,12 @@ class Simulation:
         self.engine_name = engine or header["engine"]
         if self.engine_name not in ENGINES:
             raise InputError(f"Simulation.restore.engine: {engine!r} is unknown{nearest(str(engine), ENGINES)}")
+        faults = _thread_faults(threads)
+        if faults:
+            raise InputError(faults)
         self.resolution, self.seed = header["resolution"], header["seed"]
-        self.plan = lower(self.network, tuple(drives))
+        self.tol, self.threads = float(header["tol"]), int(threads)
+        self.plan = lower(self.network, tuple(drives), self.resolution, self.tol)
         if self.plan.digest != header["plan_digest"]:
             raise InputError(
                 f"{path}: was written by another version of soen-event (its lowered network differs); run it there"
@@ -415,7 +435,7 @@ class Simulation:
             from soen_event.engine.jit import announce_compilation
 
             with announce_compilation():
-                self._engine: Any = CompiledEngine(*arguments)
+                self._engine: Any = CompiledEngine(*arguments, threads=self.threads)
                 self._engine.advance(-1, 1)
         else:
             from soen_event.engine.reference import ReferenceEngine
@@ -446,10 +466,14 @@ class Simulation:
     def _progress(self) -> dict[str, Any]:
         state = self._engine.state()
         loops = state.loops
+        now = max(int(state.cursor[NOW]), self._until_fs)
+        more = unfinished_fluxons(self.plan, state, now)
+        counts = dict(zip(COUNTS, (int(c) for c in state.counts), strict=True))
+        counts["fluxons"] += int(more.sum())
         return {
-            "now_fs": max(int(state.cursor[NOW]), self._until_fs),
-            "counts": dict(zip(COUNTS, (int(c) for c in state.counts), strict=True)),
-            "fluxons": loops["fluxons"].tolist(),
+            "now_fs": now,
+            "counts": counts,
+            "fluxons": (loops["fluxons"] + more).tolist(),
             "slip_loss": loops["slip_loss"].tolist(),
             "leak_loss": loops["leak_loss"].tolist(),
             "purge_loss": loops["purge_loss"].tolist(),
@@ -469,6 +493,22 @@ class Simulation:
         return (
             f"<Simulation at {self.now:g} ns, {self.event_count} events, {self.engine_name} engine, seed {self.seed}>"
         )
+
+
+def unfinished_fluxons(plan: Plan, state: State, now: int) -> np.ndarray:
+    """Fluxons of every flowing loop since it was last touched, up to ``now`` (fs)."""
+    from soen_event.physics.flow import cubic, cubic_area
+    from soen_event.physics.loop import RUN, TWO_PI
+
+    it, a = state.loops, plan.arrays
+    out = np.zeros(len(it), dtype=np.int64)
+    k = np.flatnonzero((a.flow == 1) & (it["mode"] == RUN))
+    if len(k):
+        dt = (now - it["since"][k]) * 1e-6
+        course = it["q"][k], it["c1"][k], it["c2"][k], it["c3"][k]
+        turn = a.beta[k] * (cubic(*course, dt) - course[0] + cubic_area(*course, dt) / a.tau[k])
+        out[k] = ((it["theta"][k] + np.maximum(turn, 0.0)) / TWO_PI).astype(np.int64)
+    return out
 
 
 _TABLES = {
@@ -498,6 +538,18 @@ def _plain(drive: Any) -> dict[str, Any]:
     import dataclasses
 
     return {k: v for k, v in dataclasses.asdict(drive).items() if v is not None}
+
+
+def _tol_faults(tol: Any) -> list[str]:
+    if isinstance(tol, bool) or not isinstance(tol, int | float | np.number) or not 1e-9 <= tol <= 0.1:
+        return [f"simulate.tol: {tol!r} is not a number from 1e-9 to 0.1; give the largest error of a current in I_c"]
+    return []
+
+
+def _thread_faults(threads: Any) -> list[str]:
+    if isinstance(threads, bool) or not isinstance(threads, int | np.integer) or not 1 <= threads <= 1024:
+        return [f"simulate.threads: {threads!r} is not a whole number from 1 to 1024"]
+    return []
 
 
 def _time_faults(where: str, value: Any, positive: bool = False) -> list[str]:

@@ -85,7 +85,13 @@ class _Section:
         self.title, self.source = title, source
 
     def near(
-        self, name: str, quantity: str, measured: float, expected: float, tolerance: float, unit: str = "",
+        self,
+        name: str,
+        quantity: str,
+        measured: float,
+        expected: float,
+        tolerance: float,
+        unit: str = "",
         relative: bool = False,
     ) -> Check:
         """A number within a tolerance; a number that is not finite fails."""
@@ -96,7 +102,12 @@ class _Section:
         )
 
     def worst(
-        self, name: str, measured: Iterable[float], expected: Iterable[float], tolerance: float, unit: str = "",
+        self,
+        name: str,
+        measured: Iterable[float],
+        expected: Iterable[float],
+        tolerance: float,
+        unit: str = "",
         relative: bool = False,
     ) -> Check:
         """The largest difference of many numbers."""
@@ -228,9 +239,9 @@ _RTTI_PLATEAU = (
     0.0, .328, .877, 1.048, 1.047, 1.047, 1.047, 1.046, 1.046, 1.046, 1.047, 1.052, 1.247, 1.325, 1.323,
 )  # fmt: skip
 _RTTI_RATES = (  # at nominal bias 2.0: (flux, currents, rates)
-    (.25, (0, .14, .29, .43, .576), (.139, .120, .099, .072, 0)),
-    (.35, (0, .32, .65, .97, 1.13, 1.296), (.283, .253, .221, .159, .107, 0)),
-    (.483, (0, .29, .57, .86, 1.141), (.268, .252, .228, .189, 0)),
+    (0.25, (0, 0.14, 0.29, 0.43, 0.576), (0.139, 0.120, 0.099, 0.072, 0)),
+    (0.35, (0, 0.32, 0.65, 0.97, 1.13, 1.296), (0.283, 0.253, 0.221, 0.159, 0.107, 0)),
+    (0.483, (0, 0.29, 0.57, 0.86, 1.141), (0.268, 0.252, 0.228, 0.189, 0)),
 )
 
 

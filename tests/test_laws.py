@@ -14,7 +14,8 @@ import soen_event as se
 from soen_event import testing
 from soen_event.device import Device
 from soen_event.engine import reference
-from soen_event.engine.compiled import T_PSI, T_Q, CompiledEngine
+from soen_event.engine.compiled import CompiledEngine
+from soen_event.engine.events import T_PSI, T_Q
 from soen_event.parts import detached
 from soen_event.physics import source as source_function
 from soen_event.recording import TABLES, Recording

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 import soen_event as se
 from soen_event import recording as module
 from soen_event.engine import state as engine_state
-from soen_event.engine.compiled import T_KAPPA, T_THETA, TRACE_COLUMNS, touch
+from soen_event.engine.compiled import new_log
+from soen_event.engine.events import T_KAPPA, T_THETA, TRACE_COLUMNS, touch
 from soen_event.engine.jit import compile_function
 from soen_event.errors import InputError
 from soen_event.physics.loop import HELD, RUN
@@ -545,17 +546,19 @@ def test_a_killed_run_is_the_beginning_of_the_whole_run(tmp_path, recording):
 @given(
     st.dictionaries(st.sampled_from(["s1", "s2"]), st.lists(st.floats(0.0, 40.0), max_size=4).map(sorted)),
     st.lists(st.integers(0, 60_000_000), min_size=1, max_size=12).map(sorted),
+    st.sampled_from(["fluxon", "flow"]),
 )
-def test_currents_are_those_of_the_engine_to_the_bit(photons, moments):
-    run = se.Simulation(chain(), photons, record=("fluxons", "currents"))
+def test_currents_are_those_of_the_engine_to_the_bit(photons, moments, resolution):
+    run = se.Simulation(chain(), photons, record=("fluxons", "currents"), resolution=resolution)
     plan, advanced = run.plan, compile_function(touch)
-    records = engine_state.packed(plan)
+    records, none = engine_state.packed(plan), np.zeros(0, dtype=np.int64)
+    log = new_log(none, none, none, 1, 1, 1)
     found = []
     for fs in moments:
         run.run(fs * 1e-6)
         state = run.state
         for d in range(len(plan.loop_ids)):
-            advanced(records, state, plan.tau_0, d, fs)
+            advanced(records, state, log, plan.tau_0, d, fs)
         found.append(state)
     if moments[-1] < 60_000_000:
         run.run(60.0)

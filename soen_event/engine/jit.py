@@ -21,7 +21,16 @@ from types import FunctionType, SimpleNamespace
 from typing import Any
 
 _PACKAGE = "soen_event"
-_SOURCES = ("physics/*.py", "engine/compiled.py", "engine/queue.py", "engine/state.py", "engine/jit.py")
+_WHOLE = {"run_sets"}  # called, not pasted into its callers: it is large, and threads call it too
+_KEPT = ("windows", "events")  # files whose compiled functions are kept on disk
+_SOURCES = (
+    "physics/*.py",
+    "engine/events.py",
+    "engine/windows.py",
+    "engine/queue.py",
+    "engine/state.py",
+    "engine/jit.py",
+)
 
 
 def _own_function(value: Any) -> bool:
@@ -41,7 +50,7 @@ def _compiled_function(module: str, name: str, persistent: bool) -> Any:
     for key, value in function.__globals__.items():
         # Only what the code mentions: a module may also hold array helpers that Numba could not compile.
         if key in function.__code__.co_names and _own_function(value) and value is not function:
-            namespace[key] = _compiled_function(value.__module__, value.__name__, False)
+            namespace[key] = _compiled_function(value.__module__, value.__name__, key in _WHOLE)
         elif not _own_function(value):
             namespace[key] = value
     # No array is made inside the kernels, so none needs counting: without Numba's reference counts the event loop is twice as fast.
@@ -80,6 +89,10 @@ def _cache_folder() -> Path:
     return Path(base) if base else Path(__file__).resolve().parent / "__pycache__"
 
 
+def _kept(folder: Path, pattern: str) -> Iterator[Path]:
+    return folder.glob(f"**/{pattern}" if "NUMBA_CACHE_DIR" in os.environ else pattern)
+
+
 @cache
 def _refresh_cache() -> bool:
     """Throw kept machine code away when any source that went into it has changed. Numba looks only at the outermost file."""
@@ -89,9 +102,9 @@ def _refresh_cache() -> bool:
         if stamp.exists() and stamp.read_text() == source_digest():
             return False
         folder.mkdir(parents=True, exist_ok=True)
-        pattern = "**/compiled.*.nb[ic]" if "NUMBA_CACHE_DIR" in os.environ else "compiled.*.nb[ic]"
-        for kept in folder.glob(pattern):
-            kept.unlink(missing_ok=True)
+        for stem in _KEPT:
+            for kept in _kept(folder, f"{stem}.*.nb[ic]"):
+                kept.unlink(missing_ok=True)
         temporary = stamp.with_suffix(f".{os.getpid()}")
         temporary.write_text(source_digest())
         os.replace(temporary, stamp)
@@ -111,9 +124,7 @@ def announce_compilation() -> Iterator[None]:
 
     _refresh_cache()
     folder = _cache_folder()
-    kept = any(
-        folder.glob("**/compiled.advance-*.nbc" if "NUMBA_CACHE_DIR" in os.environ else "compiled.advance-*.nbc")
-    )
+    kept = any(_kept(folder, "windows.run-*.nbc"))
     if _announced or kept or vars(numba.config).get("DISABLE_JIT"):
         yield
         return

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from soen_event.engine import state as engine_state
-from soen_event.engine.compiled import LOG_COLUMNS, N_AMPLITUDES, N_TRACES, look_ahead, new_log, touch, trace
+from soen_event.engine import windows
+from soen_event.engine.compiled import in_order, new_log, new_work
+from soen_event.engine.events import LOG_COLUMNS, N_AMPLITUDES, N_TRACES, ROUNDS, settle, touch
 from soen_event.engine.jit import compile_function
-from soen_event.engine.queue import rekey
 from soen_event.physics.detector import flux_after, flux_in_hotspot
 
 if TYPE_CHECKING:
@@ -17,12 +18,50 @@ if TYPE_CHECKING:
     from soen_event.plan import Plan
 
 
-def set_weight(plan: Plan, state: State, k: int, weight: float, now: int) -> list[int]:
-    """Give detector ``k`` the weight ``weight`` at time ``now`` (fs). Its present flux is scaled with it. Returns the changed loop."""
-    records = engine_state.packed(plan)
-    it, its = state.detectors[k], records.detectors[k]
+class _Change:
+    """A change at time ``now`` (fs): touch the loops, change, let them settle."""
+
+    def __init__(self, plan: Plan, state: State, now: int, want_trace: np.ndarray):
+        self.plan, self.state, self.now = plan, state, now
+        self.records = engine_state.packed(plan)
+        self.work = new_work(self.records, 1, 1)
+        compile_function(windows.prepare)(self.records, state, self.work)
+        rows = 4 * (ROUNDS + len(plan.loop_ids) + 1)
+        width = int(np.diff(plan.arrays.mode_start).max(initial=0))
+        none = np.zeros(len(plan.loop_ids), dtype=np.int64)
+        photons = np.zeros(len(plan.detector_ids), dtype=np.int64)
+        self.log = new_log(none, want_trace, photons, 1, rows, rows * width)
+
+    def touch(self, d: int) -> None:
+        compile_function(touch)(self.records, self.state, self.log, self.plan.tau_0, d, self.now)
+
+    def settle(self, loops: list[int]) -> dict[str, np.ndarray]:
+        """Plan anew; returns the trace rows of the loops that this changes (columns of a Log)."""
+        for d in loops:
+            compile_function(settle)(
+                self.records, self.state, self.work, self.log, self.plan.tau_0, d, self.now, 0, 0.0
+            )
+        self.state.counts[:] += self.log.counts
+        rows = {
+            name: getattr(self.log, name)[: self.log.used[table]]
+            for table, names in LOG_COLUMNS.items()
+            for name in names
+        }
+        rows = in_order(rows, self.plan)
+        return {name: rows[name] for table in (N_TRACES, N_AMPLITUDES) for name in LOG_COLUMNS[table]}
+
+
+def set_weight(
+    plan: Plan, state: State, k: int, weight: float, now: int, want_trace: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Give detector ``k`` the weight ``weight`` at time ``now`` (fs). Its present flux is scaled with it.
+
+    Returns trace rows of the loops that this changes, of those that ``want_trace`` (int64 per loop) asks for.
+    """
+    change = _Change(plan, state, now, want_trace)
+    it, its = state.detectors[k], change.records.detectors[k]
     d = int(its.loop)
-    compile_function(touch)(records, state, plan.tau_0, d, now)
+    change.touch(d)
     more = weight - float(it.weight)
     dt = (now - int(it.seen_fs)) * 1.0e-6
     if it.in_hotspot == 1:
@@ -32,43 +71,21 @@ def set_weight(plan: Plan, state: State, k: int, weight: float, now: int) -> lis
     else:
         state.amplitude[its.fall] += more * flux_after(float(it.flux), float(its.tau_fall), dt)
     it.weight = weight
-    _replan(plan, records, state, d, now)
-    return [d]
+    return change.settle([d])
 
 
-def set_coupling(plan: Plan, state: State, c: int, J: float, now: int) -> list[int]:
-    """Give coupling ``c`` the strength ``J`` (Phi0 per unit s) at time ``now`` (fs). The flux of quanta already stored follows.
+def set_coupling(plan: Plan, state: State, c: int, J: float, now: int, want_trace: np.ndarray) -> dict[str, np.ndarray]:
+    """Give coupling ``c`` the strength ``J`` (Phi0 per unit s) at time ``now`` (fs). The flux of the present current follows.
 
-    Returns the changed loops.
+    Returns trace rows as :func:`set_weight` does.
     """
-    records = engine_state.packed(plan)
+    change = _Change(plan, state, now, want_trace)
     a = plan.arrays
     source = int(np.searchsorted(a.out_start, c, side="right") - 1)
     d = int(a.out_loop[c])
-    advance = compile_function(touch)
-    advance(records, state, plan.tau_0, source, now)
-    advance(records, state, plan.tau_0, d, now)
-    state.amplitude[a.out_mode[c]] += (J - float(state.out_J[c])) * float(state.loops[source].q)
+    change.touch(source)
+    change.touch(d)
+    if state.loops[source].awake == 0:  # else the target reads the current itself
+        state.amplitude[a.out_mode[c]] += (J - float(state.out_J[c])) * float(state.loops[source].q)
     state.out_J[c] = J
-    _replan(plan, records, state, source, now)
-    if d == source:
-        return [d]
-    _replan(plan, records, state, d, now)
-    return [source, d]
-
-
-def trace_rows(plan: Plan, state: State, loops: list[int], now: int) -> dict[str, np.ndarray]:
-    """Trace rows (columns of :class:`~soen_event.engine.compiled.Log`) of loops that were changed from outside."""
-    none = np.zeros(0, dtype=np.int64)
-    width = max(int(plan.arrays.mode_start[d + 1] - plan.arrays.mode_start[d]) for d in loops)
-    log = new_log(none, none, none, 0, len(loops), len(loops) * width)
-    for d in loops:
-        trace(engine_state.packed(plan), state, log, d, now)
-    return {
-        name: getattr(log, name)[: log.used[table]] for table in (N_TRACES, N_AMPLITUDES) for name in LOG_COLUMNS[table]
-    }
-
-
-def _replan(plan: Plan, records: engine_state.Records, state: State, d: int, now: int) -> None:
-    compile_function(look_ahead)(records, state, plan.tau_0, d, now, 0)
-    rekey(state.queue, state.queue_place, state.next_fs, len(state.next_fs), d)
+    return change.settle([source] if d == source else [source, d])

@@ -47,13 +47,14 @@ COUNTS = (
 
 # Order of events at one time, the first part of an event's key: phase << 58 | target << 29 | source.
 KICK, HOTSPOT_END, PHOTON, LOOP = 0, 1, 2, 3
+NO_KEY = 2**62
 PHASE_SHIFT, TARGET_SHIFT, PLACE_MASK = 58, 29, 0x1FFFFFFF
 FOREVER = 2**62  # fs
 
 # Fate of a photon.
 DETECTED, IN_HOTSPOT, IN_DEAD_TIME, MISSED = range(4)
 
-_LOOP_PLAN = [
+LOOP_PLAN = [
     ("row", "i8"),
     ("ib", "f8"),
     ("beta", "f8"),
@@ -71,8 +72,14 @@ _LOOP_PLAN = [
     ("mode_stop", "i8"),
     ("out_start", "i8"),
     ("out_stop", "i8"),
+    ("in_start", "i8"),
+    ("in_stop", "i8"),
+    ("group", "i8"),
+    ("flow", "i8"),
+    ("own", "f8"),
+    ("slack", "f8"),
 ]
-_DETECTOR_PLAN = [
+DETECTOR_PLAN = [
     ("loop", "i8"),
     ("fall", "i8"),
     ("rise", "i8"),
@@ -87,7 +94,7 @@ _DETECTOR_PLAN = [
     ("dead_fs", "i8"),
     ("key", "i8"),
 ]
-_NEURON_PLAN = [
+NEURON_PLAN = [
     ("soma", "i8"),
     ("refractory_detector", "i8"),
     ("emission", "i8"),
@@ -96,7 +103,8 @@ _NEURON_PLAN = [
     ("guide_start", "i8"),
     ("guide_stop", "i8"),
 ]
-_GUIDE_PLAN = [
+GUIDE_PLAN = [
+    ("neuron", "i8"),
     ("detector", "i8"),
     ("delay_fs", "i8"),
     ("photons", "f8"),
@@ -104,7 +112,7 @@ _GUIDE_PLAN = [
     ("drawn", "i8"),
     ("key", "i8"),
 ]
-_KICK_PLAN = [
+KICK_PLAN = [
     ("fs", "i8"),
     ("loop", "i8"),
     ("kind", "i8"),
@@ -115,7 +123,7 @@ _KICK_PLAN = [
     ("arm", "i8"),
 ]
 
-_LOOP_STATE = [
+LOOP_STATE = [
     ("since", "i8"),  # fs up to which the loop has been advanced
     ("mode", "i8"),  # SLEEP, REST, RUN or HELD
     ("q", "f8"),  # sum of decayed quanta, I_c
@@ -133,6 +141,10 @@ _LOOP_STATE = [
     ("ext_slope", "f8"),
     ("arm", "f8"),
     ("arm_slope", "f8"),
+    ("in0", "f8"),  # flux that flowing loops couple in: a cubic of the time since ``since``
+    ("in1", "f8"),
+    ("in2", "f8"),
+    ("in3", "f8"),
     ("hot", "i8"),  # number of hotspots on the loop
     ("next_kind", "i8"),
     ("armed", "i8"),
@@ -141,8 +153,27 @@ _LOOP_STATE = [
     ("slip_loss", "f8"),  # energy dissipated, I_c Phi0/2pi
     ("leak_loss", "f8"),
     ("purge_loss", "f8"),
+    # a flowing loop only
+    ("c1", "f8"),  # its current is the cubic q + c1 t + c2 t^2 + c3 t^3 of the time since ``since``
+    ("c2", "f8"),
+    ("c3", "f8"),
+    ("h", "f8"),  # ns, length to try for the next step
+    ("end_fs", "i8"),  # end of the present step
+    ("err", "f8"),  # bound of the error of q, how fast the present step adds to it, and how fast it fades (1/ns)
+    ("err_rate", "f8"),
+    ("fade", "f8"),
+    (
+        "awake",
+        "i8",
+    ),  # 1: the loops that it couples to read its current from the cubic given out at ``out_fs``, good to ``out_end``
+    ("out_fs", "i8"),
+    ("out_end", "i8"),
+    ("out0", "f8"),
+    ("out1", "f8"),
+    ("out2", "f8"),
+    ("out3", "f8"),
 ]
-_DETECTOR_STATE = [
+DETECTOR_STATE = [
     ("flux", "f8"),  # own flux over weight at ``seen_fs``
     ("seen_fs", "i8"),
     ("in_hotspot", "i8"),
@@ -160,10 +191,16 @@ class Records(NamedTuple):
     mode_arm: np.ndarray
     out_loop: np.ndarray
     out_mode: np.ndarray
+    in_loop: (
+        np.ndarray
+    )  # couplings from flowing loops by target: the loop that they come from, and their place among all couplings
+    in_coupling: np.ndarray
     detectors: np.ndarray
     neurons: np.ndarray
     guides: np.ndarray
     kicks: np.ndarray
+    group_start: np.ndarray  # connected sets of loops: where each begins in ``group_member``
+    group_member: np.ndarray
     sources: Sources
 
 
@@ -177,11 +214,9 @@ class State(NamedTuple):
     detectors: np.ndarray
     out_J: np.ndarray  # couplings, may be reprogrammed
     spikes: np.ndarray  # (k,) counts
-    heap_fs: np.ndarray  # travelling photons and hotspot ends: a binary heap of ``cursor[HEAP_SIZE]`` entries
+    heap_fs: np.ndarray  # travelling spikes, each as its next arrival: a binary heap of ``cursor[HEAP_SIZE]`` entries
     heap_key: np.ndarray
     heap_ordinal: np.ndarray
-    queue: np.ndarray  # indexed heap of loops
-    queue_place: np.ndarray
     cursor: np.ndarray
     counts: np.ndarray
 
@@ -197,11 +232,16 @@ def _records(fields: list[tuple[str, str]], columns: dict[str, np.ndarray]) -> n
     return table
 
 
+def _sets(group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    member = np.argsort(group, kind="stable").astype(np.int64)
+    return np.concatenate([[0], np.cumsum(np.bincount(group))]).astype(np.int64), member
+
+
 def packed(plan: Plan) -> Records:
     """The Plan's columns as records."""
     a = plan.arrays
     loops = _records(
-        _LOOP_PLAN,
+        LOOP_PLAN,
         {
             **{
                 name: getattr(a, name)
@@ -219,17 +259,23 @@ def packed(plan: Plan) -> Records:
                     "neuron",
                     "purge",
                     "t_ref_fs",
+                    "group",
+                    "flow",
+                    "own",
+                    "slack",
                 )
             },
             "mode_start": a.mode_start[:-1],
             "mode_stop": a.mode_start[1:],
             "out_start": a.out_start[:-1],
             "out_stop": a.out_start[1:],
+            "in_start": a.in_start[:-1],
+            "in_stop": a.in_start[1:],
         },
     )
-    detectors = _records(_DETECTOR_PLAN, {name: getattr(a, f"det_{name}") for name, _ in _DETECTOR_PLAN})
+    detectors = _records(DETECTOR_PLAN, {name: getattr(a, f"det_{name}") for name, _ in DETECTOR_PLAN})
     neurons = _records(
-        _NEURON_PLAN,
+        NEURON_PLAN,
         {
             **{name: getattr(a, name) for name in ("soma", "refractory_detector", "emission", "latency_fs", "tau_rad")},
             "guide_start": a.guide_start[:-1],
@@ -237,8 +283,9 @@ def packed(plan: Plan) -> Records:
         },
     )
     guides = _records(
-        _GUIDE_PLAN,
+        GUIDE_PLAN,
         {
+            "neuron": np.repeat(np.arange(len(a.soma)), np.diff(a.guide_start)),
             "detector": a.guide_detector,
             "delay_fs": a.guide_delay_fs,
             "photons": a.guide_mean,
@@ -247,9 +294,21 @@ def packed(plan: Plan) -> Records:
             "key": a.guide_key,
         },
     )
-    kicks = _records(_KICK_PLAN, {name: getattr(a, f"kick_{name}") for name, _ in _KICK_PLAN})
+    kicks = _records(KICK_PLAN, {name: getattr(a, f"kick_{name}") for name, _ in KICK_PLAN})
     return Records(
-        loops, a.mode_tau, a.mode_arm, a.out_loop, a.out_mode, detectors, neurons, guides, kicks, plan.sources
+        loops,
+        a.mode_tau,
+        a.mode_arm,
+        a.out_loop,
+        a.out_mode,
+        a.in_loop,
+        a.in_coupling,
+        detectors,
+        neurons,
+        guides,
+        kicks,
+        *_sets(a.group),
+        plan.sources,
     )
 
 
@@ -263,20 +322,18 @@ def fresh(plan: Plan) -> State:
 
     return State(
         loops=_records(
-            _LOOP_STATE,
+            LOOP_STATE,
             {"steady": a.offset, "mode": ints(n, loop.SLEEP), "armed": ints(n, 1), "next_kind": ints(n, loop.NOTHING)},
         ),
         next_fs=ints(n, FOREVER),
         amplitude=np.zeros(len(a.mode_tau)),
         mode_hot=ints(len(a.mode_tau)),
-        detectors=_records(_DETECTOR_STATE, {"weight": a.det_weight}),
+        detectors=_records(DETECTOR_STATE, {"weight": a.det_weight}),
         out_J=a.out_J.copy(),
         spikes=ints(k),
         heap_fs=ints(64),
         heap_key=ints(64),
         heap_ordinal=ints(64),
-        queue=np.arange(n, dtype=np.int64),
-        queue_place=np.arange(n, dtype=np.int64),
         cursor=ints(4),
         counts=ints(len(COUNTS)),
     )
@@ -288,7 +345,7 @@ def copied(state: State) -> State:
 
 def same(one: State, other: State) -> bool:
     """Equal to the bit, whatever room their heaps have left (heaps are compared as sets of keys)."""
-    skip = {"heap_fs", "heap_key", "heap_ordinal", "queue", "queue_place"}
+    skip = {"heap_fs", "heap_key", "heap_ordinal"}
     for name, x, y in zip(State._fields, one, other, strict=True):
         if name not in skip and x.tobytes() != y.tobytes():
             return False

@@ -20,7 +20,7 @@ import math
 from typing import Any
 
 from soen_event.physics.elementary import exp, log
-from soen_event.physics.source import fold_flux, level, rate_above
+from soen_event.physics.source import fold_flux, level
 
 TWO_PI = 6.283185307179586
 PI = 3.141592653589793
@@ -28,7 +28,7 @@ PI = 3.141592653589793
 # States of a dendrite's SQUID.
 SLEEP, REST, RUN, HELD = 0, 1, 2, 3
 # What a dendrite waits for.
-NOTHING, LOOK, WAKE, STEP, SLIP, FLUXON, RELEASE = range(7)
+NOTHING, LOOK, WAKE, STEP, SLIP, FLUXON, RELEASE, CROSS = range(8)
 
 CHANGE = 0.2  # largest relative change of the rate in one step
 SHORTEST = 0.001  # ns; a step is never shorter unless its goal is
@@ -45,39 +45,23 @@ def decay(dt: float, tau: float) -> float:
     return exp(-dt / tau)
 
 
-def flux_at(
-    amplitude: Any,
-    tau: Any,
-    arm: Any,
-    start: int,
-    stop: int,
-    base: float,
-    ext: float,
-    ext_slope: float,
-    ext_arm: float,
-    ext_arm_slope: float,
-    dt: float,
-) -> tuple:
-    """Flux ``dt`` after the last change: (phi, dphi/dt, flux of one-arm inputs, its derivative).
+def flux_at(me: Any, amplitude: Any, tau: Any, arm: Any, start: int, stop: int, dt: float) -> tuple:
+    """Flux ``dt`` after loop ``me`` was last touched: (phi, of which one-arm inputs make this much).
 
-    phi = base + ext + ext_slope dt + sum over modes start..stop of amplitude e^(-dt/tau); ``arm`` is 1 for modes of inputs that
-    thread one arm of the SQUID only (circuit.md 2), 0 for balanced ones.
+    phi = steady + ext + ext_slope dt + in(dt) + sum over modes start..stop of amplitude e^(-dt/tau), where in(dt) is the cubic that
+    flowing loops couple in; ``arm`` is 1 for modes of inputs that thread one arm of the SQUID only (circuit.md 2), 0 for balanced ones.
     """
-    phi = base + ext + ext_slope * dt
-    slope = ext_slope
-    one = ext_arm + ext_arm_slope * dt
-    one_slope = ext_arm_slope
+    phi = me.steady + me.ext + me.ext_slope * dt
+    phi += me.in0 + dt * (me.in1 + dt * (me.in2 + dt * me.in3))
+    one = me.arm + me.arm_slope * dt
     for m in range(start, stop):
         a = amplitude[m]
         if a != 0.0:
             v = a * exp(-dt / tau[m])
-            w = v / tau[m]
             phi += v
-            slope -= w
             if arm[m] == 1:
                 one += v
-                one_slope -= w
-    return phi, slope, one, one_slope
+    return phi, one
 
 
 def rest_phase(rest: Any, shape: Any, scale: Any, levels: Any, row: int, phi: float, ib: float) -> float:
@@ -117,18 +101,12 @@ def leaked(leak: float, psi_before: float, psi_now: float, fraction: float) -> f
 
 
 def leak_after(
-    leak: float,
-    psi: float,
+    me: Any,
     amplitude: Any,
     tau_modes: Any,
     arm: Any,
     start: int,
     stop: int,
-    base: float,
-    ext: float,
-    ext_slope: float,
-    ext_arm: float,
-    ext_arm_slope: float,
     rest: Any,
     shape: Any,
     scale: Any,
@@ -139,18 +117,18 @@ def leak_after(
     tau: float,
     dt: float,
 ) -> tuple:
-    """Phase and leak ``dt`` after a loop was last touched, from the flux that it had then: (psi, leak).
+    """Phase and leak ``dt`` after loop ``me`` was last touched, from the flux that it had then: (psi, leak).
 
     d(leak)/dt = (psi - leak)/tau with psi linear between nodes that crowd at the beginning, where the flux changes most.
     """
+    leak = me.leak
+    psi = me.psi
     done = 0.0
     panel = dt
     if dt > PANEL:
         panel = dt / 32.0
     while True:
-        phi, _, one, _ = flux_at(
-            amplitude, tau_modes, arm, start, stop, base, ext, ext_slope, ext_arm, ext_arm_slope, panel
-        )
+        phi, one = flux_at(me, amplitude, tau_modes, arm, start, stop, panel)
         now = rest_phase(rest, shape, scale, levels, row, phi, ib) - rest_origin + PI * one
         leak = leaked(leak, psi, now, 1.0 - exp(-(panel - done) / tau))
         psi = now
@@ -166,12 +144,7 @@ def saddle_node(z: float, a: float, turn: float) -> float:
     """Advance z' = a + z^2 by ``turn`` (in tau_0) with constant a. Exact; by series for short turns, by exponentials for a < 0."""
     x = a * turn * turn
     if -0.25 < x < 0.25:
-        c = 1.0 - x * (0.5 - x * (1.0 / 24.0 - x * (1.0 / 720.0 - x / 40320.0)))
-        s = turn * (1.0 - x * (1.0 / 6.0 - x * (1.0 / 120.0 - x * (1.0 / 5040.0 - x / 362880.0))))
-        below = c - s * z
-        if below < 1e-9:
-            return 1e9
-        return (c * z + s * a) / below
+        return saddle_node_short(z, a, turn)
     if a < 0.0:
         w = math.sqrt(-a)
         e = exp(-2.0 * w * turn)
@@ -186,7 +159,7 @@ def saddle_node(z: float, a: float, turn: float) -> float:
 
 
 def saddle_node_short(z: float, a: float, turn: float) -> float:
-    """One short exact step of z' = a + z^2 (|a| turn^2 small)."""
+    """One short exact step of z' = a + z^2 (|a| turn^2 < 1/4)."""
     x = a * turn * turn
     c = 1.0 - x * (0.5 - x * (1.0 / 24.0 - x * (1.0 / 720.0 - x / 40320.0)))
     s = turn * (1.0 - x * (1.0 / 6.0 - x * (1.0 / 120.0 - x * (1.0 / 5040.0 - x / 362880.0))))
@@ -270,38 +243,38 @@ def fallen_back(theta: float, a: float) -> float:
 
 
 def wake_after(
+    me: Any,
+    my: Any,
     amplitude: Any,
     tau_modes: Any,
     arm: Any,
     start: int,
     stop: int,
-    base: float,
-    ext: float,
-    ext_slope: float,
-    q: float,
-    leak: float,
-    tau: float,
-    beta: float,
-    ib: float,
-    low: float,
-    high: float,
     shape: Any,
     scale: Any,
     levels: Any,
-    row: int,
     rest: Any,
-    rest_origin: float,
-    ext_arm: float,
-    ext_arm_slope: float,
+    known: float,
 ) -> tuple:
-    """When a sleeping SQUID may wake if no input comes: (ns or NEVER, WAKE or LOOK or NOTHING).
+    """When sleeping SQUID ``me`` (constants ``my``) may wake if no input comes: (ns or NEVER, WAKE or LOOK or NOTHING).
 
     Marches by safe steps |u|/L, where L bounds du/dt from above for all later times (every mode decays towards zero), so no
-    crossing is passed over. ``low``, ``high``: flux between which the part rests whatever its current.
+    crossing is passed over. ``my.low``, ``my.high``: flux between which the part rests whatever its current. ``known``: the flux that
+    flowing loops couple in is known for this long; it is not asked what comes after.
     """
+    row = my.row
+    tau = my.tau
+    beta = my.beta
+    ib = my.ib
+    low = my.low
+    high = my.high
+    q = me.q
+    leak = me.leak
+    ext_slope = me.ext_slope
     rising = ext_slope if ext_slope > 0.0 else 0.0
     falling = -ext_slope if ext_slope < 0.0 else 0.0
-    top = base + ext
+    fed = me.in1 != 0.0 or me.in2 != 0.0 or me.in3 != 0.0
+    top = me.steady + me.ext + me.in0
     bottom = top
     for m in range(start, stop):
         a = amplitude[m]
@@ -309,7 +282,7 @@ def wake_after(
             top += a
         elif a < 0.0:
             bottom += a
-    if rising == 0.0 and falling == 0.0 and top < high and bottom > low:
+    if rising == 0.0 and falling == 0.0 and not fed and top < high and bottom > low:
         return NEVER, NOTHING
     steep = scale[row, 5] + 8.0 / beta
     # Up to half a quantum the threshold of a symmetric SQUID only falls with |phi|; an RTTI dendrite's rises again.
@@ -317,11 +290,9 @@ def wake_after(
     t = 0.0
     psi_first = 0.0
     for _ in range(48):
-        phi, _, one, _ = flux_at(
-            amplitude, tau_modes, arm, start, stop, base, ext, ext_slope, ext_arm, ext_arm_slope, t
-        )
+        phi, one = flux_at(me, amplitude, tau_modes, arm, start, stop, t)
         e = exp(-t / tau)
-        psi = rest_phase(rest, shape, scale, levels, row, phi, ib) - rest_origin + PI * one
+        psi = rest_phase(rest, shape, scale, levels, row, phi, ib) - my.rest_origin + PI * one
         if t == 0.0:
             psi_first = psi
         # The leak relaxes towards the phase: exact while the phase stays, and a phase that has just changed has not leaked yet.
@@ -334,7 +305,8 @@ def wake_after(
         u -= EDGE
         up = rising
         down = falling
-        top = base + ext + ext_slope * t
+        inside = me.in0 + t * (me.in1 + t * (me.in2 + t * me.in3))
+        top = me.steady + me.ext + ext_slope * t + inside
         bottom = top
         for m in range(start, stop):
             a = amplitude[m]
@@ -346,6 +318,14 @@ def wake_after(
                 else:
                     up -= v / tau_modes[m]
                     bottom += v
+        if fed:
+            left = known - t
+            fastest = abs(me.in1 + t * (2.0 * me.in2 + t * 3.0 * me.in3))
+            fastest += left * (abs(2.0 * me.in2 + t * 6.0 * me.in3) + left * abs(3.0 * me.in3))
+            up += fastest
+            down += fastest
+            top += fastest * left
+            bottom -= fastest * left
         if rising > 0.0:  # a ramp has no top
             top = NEVER
         if falling > 0.0:
@@ -371,20 +351,7 @@ def wake_after(
             h = -u / (back + steep * rate + 1e-30)
         if h < 1.0e-6:
             return t + 1.0e-6, WAKE
-        if t + h > 1.0e9:
+        if t + h > 1.0e9 or t + h > known:
             return NEVER, NOTHING
         t += h
     return t, LOOK
-
-
-def source_at(shape: Any, scale: Any, cells: Any, levels: Any, row: int, phi: float, i: float) -> tuple:
-    """Source function at a part's flux and SQUID current: (r, g_phi, g_i, u, du/dphi, gain); the rate is looked up only if u > 0."""
-    k = scale[row, 4]
-    effective = phi + scale[row, 6] + k * i
-    threshold, slope, gain = level(shape, scale, levels, row, effective)
-    u = i - threshold
-    if u <= 0.0:
-        return 0.0, 0.0, 0.0, u, -slope, gain
-    r, r_u, r_phi = rate_above(shape, scale, cells, row, u, effective)
-    g_phi = r_phi - r_u * slope
-    return r, g_phi, r_u + k * g_phi, u, -slope, gain

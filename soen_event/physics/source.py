@@ -35,7 +35,8 @@ A_MAX, A_BEND, Y_MAX, Y_BEND, SHIFT, STEEPEST, OFFSET = range(7)
 class Sources(NamedTuple):
     """Source-function tables of a network, one row each.
 
-    ``shape``: int64 (n, 6), ``scale``: float64 (n, 7) (columns above), ``cells``: float64, 16 coefficients per bicubic cell,
+    ``shape``: int64 (n, 6), ``scale``: float64 (n, 7) (columns above), ``cells``: float64, of each table 16 coefficients per bicubic
+    cell, then (lower edge, 1/width) of every row and every column of cells,
     ``levels``: float64, (threshold current, its slope in y, normal-form gain, 0) per node of the level curve,
     ``rest``: float64 (n, 33, 33) flattened, static phases (:func:`soen_event.physics.squid.rest_table`; zeros for RTTI).
     """
@@ -91,42 +92,39 @@ def level(shape: Any, scale: Any, levels: Any, row: int, phi: float) -> tuple:
     return value, slope * direction, gain
 
 
-def rate_above(shape: Any, scale: Any, cells: Any, row: int, u: float, phi: float) -> tuple:
-    """Rate at distance ``u`` above the level: (r, dr/du at constant flux, dr/dphi at constant u); zeros for u <= 0.
+def flux_cell(shape: Any, scale: Any, cells: Any, row: int, phi: float) -> tuple:
+    """Where flux ``phi`` falls in the table: (column of cells, place in it from 0 to 1, its derivative in phi)."""
+    y, direction = fold_flux(phi, shape[row, MIRROR])
+    n_y = shape[row, N_Y]
+    k = int(stretched(y / scale[row, Y_MAX], scale[row, Y_BEND]) * n_y)
+    if k >= n_y:
+        k = n_y - 1
+    at = shape[row, CELL_AT] + 16 * shape[row, N_A] * n_y + 2 * (shape[row, N_A] + k)
+    per = cells[at + 1]
+    return k, (y - cells[at]) * per, per * direction
+
+
+def rate_in_cell(shape: Any, scale: Any, cells: Any, row: int, u: float, k: int, t: float, per: float) -> tuple:
+    """Rate at distance ``u`` > 0 above the level where :func:`flux_cell` says: (r, dr/du at constant flux, dr/dphi at constant u).
 
     Beyond the table (u > A_MAX^2) the rate goes on with the slope 1/2 of two shunts in parallel.
     """
-    if u <= 0.0:
-        return 0.0, 0.0, 0.0
     beyond = 0.0
     a_max = scale[row, A_MAX]
     if u > a_max * a_max:
         beyond = u - a_max * a_max
         u = a_max * a_max
     a = math.sqrt(u)
-    y, direction = fold_flux(phi, shape[row, MIRROR])
     n_a = shape[row, N_A]
     n_y = shape[row, N_Y]
-    bend_a = scale[row, A_BEND]
-    bend_y = scale[row, Y_BEND]
-    y_max = scale[row, Y_MAX]
-    j = int(stretched(a / a_max, bend_a) * n_a)
+    first = shape[row, CELL_AT]
+    j = int(stretched(a / a_max, scale[row, A_BEND]) * n_a)
     if j >= n_a:
         j = n_a - 1
-    k = int(stretched(y / y_max, bend_y) * n_y)
-    if k >= n_y:
-        k = n_y - 1
-    x0 = j / n_a
-    x1 = (j + 1) / n_a
-    a0 = a_max * x0 * (bend_a + (1.0 - bend_a) * x0)
-    a1 = a_max * x1 * (bend_a + (1.0 - bend_a) * x1)
-    z0 = k / n_y
-    z1 = (k + 1) / n_y
-    y0 = y_max * z0 * (bend_y + (1.0 - bend_y) * z0)
-    y1 = y_max * z1 * (bend_y + (1.0 - bend_y) * z1)
-    s = (a - a0) / (a1 - a0)
-    t = (y - y0) / (y1 - y0)
-    at = shape[row, CELL_AT] + 16 * (j * n_y + k)
+    at = first + 16 * n_a * n_y + 2 * j
+    per_a = cells[at + 1]
+    s = (a - cells[at]) * per_a
+    at = first + 16 * (j * n_y + k)
     p0 = cells[at] + t * (cells[at + 1] + t * (cells[at + 2] + t * cells[at + 3]))
     p1 = cells[at + 4] + t * (cells[at + 5] + t * (cells[at + 6] + t * cells[at + 7]))
     p2 = cells[at + 8] + t * (cells[at + 9] + t * (cells[at + 10] + t * cells[at + 11]))
@@ -136,25 +134,44 @@ def rate_above(shape: Any, scale: Any, cells: Any, row: int, u: float, phi: floa
     q2 = cells[at + 9] + t * (2.0 * cells[at + 10] + 3.0 * t * cells[at + 11])
     q3 = cells[at + 13] + t * (2.0 * cells[at + 14] + 3.0 * t * cells[at + 15])
     r = p0 + s * (p1 + s * (p2 + s * p3))
-    r_a = (p1 + s * (2.0 * p2 + 3.0 * s * p3)) / (a1 - a0)
-    r_y = (q0 + s * (q1 + s * (q2 + s * q3))) / (y1 - y0)
+    r_a = (p1 + s * (2.0 * p2 + 3.0 * s * p3)) * per_a
+    r_phi = (q0 + s * (q1 + s * (q2 + s * q3))) * per
     if beyond > 0.0:
-        return r + 0.5 * beyond, 0.5, r_y * direction
+        return r + 0.5 * beyond, 0.5, r_phi
     if r < 0.0:
         return 0.0, 0.0, 0.0
-    return r, r_a / (2.0 * a), r_y * direction
+    return r, r_a / (2.0 * a), r_phi
 
 
-def source(sources: Any, row: int, phi: float, i: float) -> tuple:
-    """g(phi, i) with derivatives: (r, dr/dphi, dr/di, u). r = 2 pi R_fq / omega_c (physics.md 2.1), u distance above threshold."""
-    shape, scale, cells, levels, _ = sources
+def rate_above(shape: Any, scale: Any, cells: Any, row: int, u: float, phi: float) -> tuple:
+    """Rate at distance ``u`` above the level at flux ``phi``, as :func:`rate_in_cell`; zeros for u <= 0."""
+    if u <= 0.0:
+        return 0.0, 0.0, 0.0
+    k, t, per = flux_cell(shape, scale, cells, row, phi)
+    return rate_in_cell(shape, scale, cells, row, u, k, t, per)
+
+
+def source_at(shape: Any, scale: Any, cells: Any, levels: Any, row: int, phi: float, i: float) -> tuple:
+    """Source function at a part's flux and SQUID current: (r, g_phi, g_i, u, du/dphi, gain); the rate is looked up only if u > 0.
+
+    r = 2 pi R_fq / omega_c (physics.md 2.1), u: distance above threshold, gain: of the saddle-node at threshold.
+    """
     k = scale[row, SHIFT]
     effective = phi + scale[row, OFFSET] + k * i
-    threshold, slope, _ = level(shape, scale, levels, row, effective)
+    threshold, slope, gain = level(shape, scale, levels, row, effective)
     u = i - threshold
+    if u <= 0.0:
+        return 0.0, 0.0, 0.0, u, -slope, gain
     r, r_u, r_phi = rate_above(shape, scale, cells, row, u, effective)
     g_phi = r_phi - r_u * slope
-    return r, g_phi, r_u + k * g_phi, u
+    return r, g_phi, r_u + k * g_phi, u, -slope, gain
+
+
+def source(sources: Sources, row: int, phi: float, i: float) -> tuple:
+    """g(phi, i) with derivatives, for use outside the engines: (r, dr/dphi, dr/di, u)."""
+    shape, scale, cells, levels, _ = sources
+    r, g_phi, g_i, u, _, _ = source_at(shape, scale, cells, levels, row, phi, i)
+    return r, g_phi, g_i, u
 
 
 # --------------------------------------------------------------------------- building the tables (once per device, not in the loop)
@@ -224,7 +241,9 @@ def _assemble(
     shape = np.array([len(a) - 1, len(y) - 1, len(value) - 1, 0, 0, 1 if mirror else 0], dtype=np.int64)
     scale = np.array([a[-1], axes["a_bend"], y[-1], axes["y_bend"] if mirror else 1.0, shift, steepest, offset])
     phases = np.zeros(33 * 33) if rest is None else rest.reshape(-1)
-    return Table(shape, scale, np.ascontiguousarray(cells).reshape(-1), levels.reshape(-1), phases)
+    edges = [np.column_stack([axis[:-1], 1.0 / np.diff(axis)]).reshape(-1) for axis in (a, y)]
+    blocks = np.concatenate([np.ascontiguousarray(cells).reshape(-1), *edges])
+    return Table(shape, scale, blocks, levels.reshape(-1), phases)
 
 
 def _ri_levels(b: float, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""The reference engine against the compiled engine on random networks: the same events, traces and states, to the bit.
+"""The reference engine against the compiled engine on random networks: the same events, traces and states, to the bit, in every resolution.
 
 2,000 networks in the ``ci`` profile, 500 of each emphasis; twenty times as many in ``verify``.
 """
@@ -11,15 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from soen_event.engine import state as engine_state
-from soen_event.engine.compiled import DONE, LOG_COLUMNS, CompiledEngine
+from soen_event.engine.compiled import CompiledEngine
+from soen_event.engine.events import LOG_COLUMNS
 from soen_event.engine.reference import ReferenceEngine
 from soen_event.engine.state import COUNTS
+from soen_event.engine.windows import DONE
 from soen_event.plan import lower
 from soen_event.simulate import Simulation
 from soen_event.testing import LAWS, Case, LawBroken, cases
 from soen_event.units import ns_to_fs
 
-NETWORKS = 5 * settings().max_examples  # of each emphasis
+NETWORKS = 1 * settings().max_examples  # of each emphasis
 
 EMPHASES = {
     "ties": {"max_duration": 10.0, "random_parts": False, "rtti": False},
@@ -29,30 +31,29 @@ EMPHASES = {
 }
 
 
-def run(engine, plan, fs, detector, until, seed):
+def run(engine, plan, fs, detector, until, seed, exact=True, **how):
     """All that an engine logs, and the state in which it ends."""
     loops, detectors = (np.ones(len(column), dtype=np.int64) for column in (plan.arrays.row, plan.arrays.det_loop))
-    made = engine(plan, fs, detector, seed, loops, loops, detectors)
+    made = engine(plan, fs, detector, seed, loops, loops, detectors, **how)
     pieces = []
     while True:
-        reason = made.advance(until, 1 << 40)
+        reason = made.advance(until, 1 << 40, exact)
         pieces.append(made.drain())
         if reason == DONE:
             break
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}, made.state()
 
 
-def assert_engines_agree(case, seed):
+def assert_engines_agree(case, seed, resolution="fluxon", tol=1e-4, threads=1, exact=False):
     network, photons, duration = case
-    plan = lower(network)
+    plan = lower(network, (), resolution, tol)
     trains = [
         (fs, plan.detector_index[name]) for name, times in photons.items() for fs in ns_to_fs(np.array(times)).tolist()
     ]
     fs, detector = np.array(sorted(trains), dtype=np.int64).reshape(-1, 2).T.copy()
     until = int(ns_to_fs(duration))
-    (log, state), (other_log, other_state) = (
-        run(engine, plan, fs, detector, until, seed) for engine in (ReferenceEngine, CompiledEngine)
-    )
+    log, state = run(ReferenceEngine, plan, fs, detector, until, seed)
+    other_log, other_state = run(CompiledEngine, plan, fs, detector, until, seed, exact, threads=threads)
     for name in (name for names in LOG_COLUMNS.values() for name in names):
         assert log[name].dtype == other_log[name].dtype
         assert log[name].tobytes() == other_log[name].tobytes(), f"{name}: {log[name]} against {other_log[name]}"
@@ -61,22 +62,33 @@ def assert_engines_agree(case, seed):
 
 
 @pytest.mark.parametrize("emphasis", EMPHASES)
-def test_same_events_same_bits(emphasis):
+def test_same_events_same_bits(emphasis, monkeypatch):
+    """In windows or one by one, on any number of threads."""
+
     @settings(max_examples=NETWORKS)
-    @given(case=cases(**EMPHASES[emphasis]), seed=st.integers(0, 2**63 - 1))
-    def agree(case, seed):
-        assert_engines_agree(case, seed)
+    @given(
+        case=cases(**EMPHASES[emphasis]),
+        seed=st.integers(0, 2**63 - 1),
+        resolution=st.sampled_from(["fluxon", "flow", "auto"]),
+        tol=st.sampled_from([1e-2, 1e-4]),
+        threads=st.sampled_from([1, 1, 2, 3]),
+        exact=st.booleans(),
+    )
+    def agree(case, seed, resolution, tol, threads, exact):
+        assert_engines_agree(case, seed, resolution, tol, threads, exact)
+
+    monkeypatch.setattr(CompiledEngine, "PER_THREAD", 0)  # share even the smallest window
 
     agree()
 
 
 def test_a_difference_of_one_bit_is_seen(monkeypatch):
     """The agreement can fail: a reference engine whose exponential is one unit in the last place off is found out."""
-    from soen_event.engine import reference
+    from soen_event.engine import objects
     from soen_event.testing import check_laws
 
     with_one_bit = lambda exp: lambda x: float(np.nextafter(exp(x), 2.0)) if x < 0.0 else exp(x)  # noqa: E731
-    monkeypatch.setattr(reference, "exp", with_one_bit(reference.exp))
+    monkeypatch.setattr(objects, "exp", with_one_bit(objects.exp))
     network, photons, duration = active_case()
     with pytest.raises(AssertionError):
         assert_engines_agree(Case(network, photons, duration), 0)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 import soen_event as se
 from soen_event.engine import reference
 from soen_event.engine import state as engine_state
-from soen_event.engine.compiled import BUDGET_SPENT, DONE, CompiledEngine
+from soen_event.engine.compiled import CompiledEngine
+from soen_event.engine.windows import BUDGET_SPENT, DONE
 from soen_event.engine.reference import Event, ReferenceEngine
 from soen_event.engine.state import COUNTS, EVENTS, HOTSPOT_END, KICK, LOOP, PHOTON
 from soen_event.physics import source

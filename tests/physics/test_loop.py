@@ -11,6 +11,7 @@ from scipy.special import ai_zeros, airy
 
 from soen_event.device import Device
 from soen_event.engine.jit import compile_function, compiled
+from soen_event.engine.state import LOOP_PLAN, LOOP_STATE
 from soen_event.physics import loop, source
 
 SOURCES = source.stack([source.ri_table(Device())])
@@ -101,6 +102,14 @@ def table(row=0):
     return SOURCES.rest, SOURCES.shape, SOURCES.scale, SOURCES.levels, row
 
 
+def state(**fields):
+    """State of a loop, as the kernels read it."""
+    me = np.zeros(1, dtype=np.dtype(LOOP_STATE)).view(np.recarray)[0]
+    for name, value in fields.items():
+        me[name] = value
+    return me
+
+
 MODES = st.lists(
     st.tuples(st.floats(-0.6, 0.6), st.sampled_from([0.02, 5.0, 20.0, 50.0, 250.0])), min_size=1, max_size=4
 )
@@ -118,14 +127,15 @@ MODES = st.lists(
 def test_leak_follows_the_phase(modes, psi, leak, tau, dt, offset):
     amplitude, taus = (np.array(c) for c in zip(*modes, strict=True))
     arm = np.zeros(len(taus), dtype=np.int64)
-    arguments = (amplitude, taus, arm, 0, len(taus), offset, 0.0, 0.0, 0.0, 0.0)
+    flux = (amplitude, taus, arm, 0, len(taus))
     origin = FAST.rest_phase(*table(), offset, 1.7)
     psi = FAST.rest_phase(*table(), offset + amplitude.sum(), 1.7) - origin
-    end, got = FAST.leak_after(leak, psi, *arguments, *table(), 1.7, origin, tau, dt)
+    me = state(steady=offset, leak=leak, psi=psi)
+    end, got = FAST.leak_after(me, *flux, *table(), 1.7, origin, tau, dt)
     times = dt * np.linspace(0, 1, 4001) ** 3
     expected, last = leak, psi
     for t0, t1 in itertools.pairwise(times):
-        now = FAST.rest_phase(*table(), FAST.flux_at(*arguments, t1)[0], 1.7) - origin
+        now = FAST.rest_phase(*table(), FAST.flux_at(me, *flux, t1)[0], 1.7) - origin
         expected, last = FAST.leaked(expected, last, now, 1 - math.exp(-(t1 - t0) / tau)), now
     assert end == pytest.approx(last, abs=1e-12)
     assert got == pytest.approx(expected, abs=0.12)  # rad: a fiftieth of a quantum
@@ -153,8 +163,12 @@ def test_no_waking_is_missed(modes, q, leak, tau, ib, offset, slope):
     high = float(phis[np.argmin(rests) - 1]) if not rests.all() else 1e9
     low = -high
 
+    me = state(steady=offset, ext_slope=slope, q=q, leak=leak)
+    my = np.zeros(1, dtype=np.dtype(LOOP_PLAN)).view(np.recarray)[0]
+    my.row, my.tau, my.beta, my.ib, my.low, my.high, my.rest_origin = row, tau, beta, ib, low, high, origin
+
     def u_at(t, psi_first):
-        phi = FAST.flux_at(amplitude, taus, arm, 0, len(taus), offset, 0.0, slope, 0.0, 0.0, t)[0]
+        phi = FAST.flux_at(me, amplitude, taus, arm, 0, len(taus), t)[0]
         psi = FAST.rest_phase(*table(), phi, ib) - origin
         e = math.exp(-t / tau)
         s = q * e + (psi - psi_first + (psi_first - leak) * e) / beta
@@ -164,29 +178,7 @@ def test_no_waking_is_missed(modes, q, leak, tau, ib, offset, slope):
     if u_at(0.0, psi_first) > -1e-6:
         return
     wait, kind = FAST.wake_after(
-        amplitude,
-        taus,
-        arm,
-        0,
-        len(taus),
-        offset,
-        0.0,
-        slope,
-        q,
-        leak,
-        tau,
-        beta,
-        ib,
-        low,
-        high,
-        shape,
-        scale,
-        levels,
-        row,
-        rest,
-        origin,
-        0.0,
-        0.0,
+        me, my, amplitude, taus, arm, 0, len(taus), shape, scale, levels, rest, loop.NEVER
     )
     assert kind in (loop.NOTHING, loop.WAKE, loop.LOOK) and wait >= 0.0
     horizon = max(0.0, min(wait, 2000.0) - 2e-6)  # the kernel resolves one femtosecond

@@ -1,0 +1,580 @@
+"""The parts of a network as the reference engine has them: loops, detectors and neurons as objects, with what each of them does.
+
+A loop changes in three steps: *touch* (bring it to the present, in closed form), the change itself, *look ahead* (say when
+its own next event comes). Sums of floats are not associative, so the order of operations is part of the specification.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from soen_event.engine.events import later, rearm_level
+from soen_event.engine.state import DETECTED, FOREVER, IN_DEAD_TIME, IN_HOTSPOT, MISSED
+from soen_event.physics.detector import flux_after, flux_in_hotspot, recovery
+from soen_event.physics.elementary import exp
+from soen_event.physics.flow import (
+    SOFT,
+    TOUCH,
+    cubic,
+    cubic_area,
+    cubic_square_area,
+    first_crossing,
+    first_guess,
+    flow_step,
+    flow_wake,
+    largest,
+    onset_step,
+    source_soft,
+)
+from soen_event.physics.loop import (
+    CROSS,
+    EDGE,
+    FLUXON,
+    HELD,
+    NEVER,
+    NOTHING,
+    PANEL,
+    PI,
+    RELEASE,
+    REST,
+    RUN,
+    SLEEP,
+    STEP,
+    TWO_PI,
+    airy_start,
+    fallen_back,
+    leak_after,
+    leaked,
+    plan_rest,
+    plan_run,
+    rest_phase,
+    saddle_node,
+    wake_after,
+)
+from soen_event.physics.random import DETECTION, uniform
+from soen_event.physics.source import OFFSET, SHIFT, level, source_at
+from soen_event.plan import PULSE
+
+
+class Coupling(NamedTuple):
+    """What enters ``source`` adds ``J`` times as much to the flux of the target's mode."""
+
+    source: Loop
+    target: Loop
+    mode: int
+    J: float
+
+
+class Loop:
+    """The integration loop of a dendrite or soma with its SQUID (``physics/loop.py`` has the equations)."""
+
+    # What changes; a State holds it under the same names. Currents in I_c, phases in rad, fluxes in Phi0.
+    since: int  # fs up to which the loop has been advanced
+    mode: int  # SLEEP, REST, RUN, or HELD after a purge
+    q: float  # current of the quanta
+    leak: float  # the current is q + (psi - leak)/beta
+    psi: float
+    z: float  # saddle-node coordinate
+    theta: float  # phase since the last fluxon; its rate and the derivative of that
+    rate: float
+    curve: float
+    u: float  # distance above threshold when last looked at; its derivative; gain of the saddle-node
+    u_slope: float
+    gain: float
+    steady: float  # flux of offset and hotspots
+    ext: float  # flux of piecewise linear drives, its slope, and what of both threads one arm
+    ext_slope: float
+    arm: float
+    arm_slope: float
+    in0: float  # flux that flowing loops couple in: a cubic of the time since ``since``
+    in1: float
+    in2: float
+    in3: float
+    hot: int  # number of hotspots
+    next_kind: int  # what the loop waits for
+    armed: int  # a soma: 1 if it may spike
+    ready_fs: int  # a soma: end of its absolute refractory time
+    fluxons: int
+    slip_loss: float  # dissipated energies, I_c Phi0/2 pi
+    leak_loss: float
+    purge_loss: float
+    # A flowing loop only: its current is a cubic of the time since ``since``.
+    c1: float
+    c2: float
+    c3: float
+    h: float  # length to try for the next step
+    end_fs: int
+    err: float  # bound of the error of q, how fast the step adds to it, and how fast it fades
+    err_rate: float
+    fade: float
+    awake: (
+        int  # 1: those that it couples to read its current from the cubic given out at ``out_fs``, good to ``out_end``
+    )
+    out_fs: int
+    out_end: int
+    out0: float
+    out1: float
+    out2: float
+    out3: float
+
+    def __init__(self, number: int, part: Any, state: Any, modes: list[list], next_fs: int, tables: Any, tau_0: float):
+        self.number, self.part, self.tables, self.tau_0 = number, part, tables, tau_0
+        vars(self).update(vars(state))
+        # Exponentials of the flux: time constant, 1 if it threads one arm, amplitude, hotspots that rise through it.
+        self.mode_tau, self.mode_arm, self.amplitude, self.mode_hot = modes
+        self.couplings: list[Coupling] = []
+        self.feeds: list[Coupling] = []  # from flowing loops
+        self.next_fs = next_fs
+        self.event: Any = None  # the loop's own next event
+
+    def current(self) -> float:
+        return self.q + (self.psi - self.leak) / self.part.beta
+
+    def _phase(self, phi: float, one: float) -> float:
+        """Phase within the turn at flux ``phi``, of which ``one`` threads a single arm."""
+        my = self.part
+        shape, scale, _, levels, rest = self.tables
+        return rest_phase(rest, shape, scale, levels, my.row, phi, my.ib) - my.rest_origin + PI * one
+
+    def _level(self, phi: float, i: float) -> tuple:
+        """Threshold of the SQUID's current ``i`` at flux ``phi``: (threshold, derivative, gain)."""
+        row = self.part.row
+        shape, scale, _, levels, _ = self.tables
+        return level(shape, scale, levels, row, phi + scale[row, OFFSET] + scale[row, SHIFT] * i)
+
+    # ------------------------------------------------------------------ touch
+
+    def touch(self, now: int) -> int:
+        """Bring the loop to time ``now``; returns how many fluxons of a flowing loop this was."""
+        if now <= self.since:
+            return 0
+        dt = (now - self.since) * 1.0e-6
+        if self.part.flow == 1:
+            return self._touch_flow(now, dt)
+        self._touch_fluxon(now, dt)
+        return 0
+
+    def _touch_flow(self, now: int, dt: float) -> int:
+        """A flowing loop follows its cubic, or decays asleep; every 2 pi that its phase turns is a fluxon."""
+        my = self.part
+        for m, v in enumerate(self.amplitude):
+            if v != 0.0:
+                self.amplitude[m] = v * exp(-dt / self.mode_tau[m])
+        self.ext += self.ext_slope * dt
+        self.arm += self.arm_slope * dt
+        self.since = now
+        if self.mode == HELD:
+            return 0
+        q = self.q
+        if self.mode != RUN:
+            e = exp(-dt / my.tau)
+            self.leak_loss += 0.5 * my.beta * q * q * (1.0 - e * e)
+            self.q = q * e
+            self.err *= e
+            return 0
+        curve = q, self.c1, self.c2, self.c3
+        s = cubic(*curve, dt)
+        turn = my.beta * (s - q + cubic_area(*curve, dt) / my.tau)
+        leak = my.beta * cubic_square_area(*curve, dt) / my.tau
+        self.leak_loss += leak
+        self.slip_loss += turn * my.ib - 0.5 * my.beta * (s * s - q * q) - leak
+        theta = self.theta + turn
+        whole = 0
+        if theta >= TWO_PI:
+            whole = int(theta / TWO_PI)
+            self.fluxons += whole
+            theta -= whole * TWO_PI
+        self.theta = theta
+        self.q = s
+        self.c1 = curve[1] + dt * (2.0 * curve[2] + dt * 3.0 * curve[3])
+        self.c2 = curve[2] + dt * 3.0 * curve[3]
+        self.err = self.err / (1.0 + dt * self.fade) + self.err_rate * dt
+        return whole
+
+    def _touch_fluxon(self, now: int, dt: float) -> None:
+        """Modes and quanta decay, the phase within the turn moves on, the leak follows."""
+        my = self.part
+        if dt > PANEL and self.mode != HELD:
+            shape, scale, _, levels, rest = self.tables
+            self.psi, self.leak = leak_after(
+                self,
+                self.amplitude,
+                self.mode_tau,
+                self.mode_arm,
+                0,
+                len(self.amplitude),
+                rest,
+                shape,
+                scale,
+                levels,
+                my.row,
+                my.ib,
+                my.rest_origin,
+                my.tau,
+                dt,
+            )
+
+        phi = self.steady + cubic(self.in0, self.in1, self.in2, self.in3, dt)
+        one = 0.0
+        for m, v in enumerate(self.amplitude):
+            if v != 0.0:
+                v *= exp(-dt / self.mode_tau[m])
+                self.amplitude[m] = v
+                phi += v
+                if self.mode_arm[m] == 1:
+                    one += v
+        self.ext += self.ext_slope * dt
+        self.arm += self.arm_slope * dt
+        phi += self.ext
+        one += self.arm
+        self.since = now
+
+        if self.mode != HELD:
+            e = exp(-dt / my.tau)
+            q = self.q
+            self.leak_loss += 0.5 * my.beta * q * q * (1.0 - e * e)
+            self.q = q * e
+            if dt <= PANEL:
+                psi = self._phase(phi, one)
+                self.leak = leaked(self.leak, self.psi, psi, 1.0 - e)
+                self.psi = psi
+
+        if self.mode == RUN:
+            self.theta += dt * (self.rate + 0.5 * self.curve * dt)
+        elif self.mode == REST:
+            self.z = saddle_node(self.z, self.gain * (self.u + 0.5 * self.u_slope * dt), dt / self.tau_0)
+        elif self.mode == SLEEP:
+            i = my.ib - self.current()
+            threshold, _, _ = self._level(phi, i)
+            u = i - threshold
+            mean = 0.5 * (self.u + u)
+            if mean < 0.0:
+                self.z = saddle_node(self.z, self.gain * mean, dt / self.tau_0)
+            self.u = u
+
+    # ------------------------------------------------------------------ look ahead
+
+    def _draw_in(self, now: int) -> float:
+        """Add up the cubics of the flowing loops that couple in; returns for how long (ns) they hold."""
+        a0 = a1 = a2 = a3 = 0.0
+        until = FOREVER
+        for feed in self.feeds:
+            other = feed.source
+            if other.awake == 1:
+                t = (now - other.out_fs) * 1.0e-6
+                a0 += feed.J * cubic(other.out0, other.out1, other.out2, other.out3, t)
+                a1 += feed.J * (other.out1 + t * (2.0 * other.out2 + t * 3.0 * other.out3))
+                a2 += feed.J * (other.out2 + t * 3.0 * other.out3)
+                a3 += feed.J * other.out3
+                until = min(until, other.out_end)
+        self.in0, self.in1, self.in2, self.in3 = a0, a1, a2, a3
+        return NEVER if until == FOREVER else (until - now) * 1.0e-6
+
+    def look_ahead(self, now: int, undisturbed: bool) -> None:
+        """Set ``next_fs`` and ``next_kind``. ``undisturbed``: the flux is as touched, so its phase is known."""
+        if self.mode == HELD:
+            self.next_fs, self.next_kind = self.ready_fs, RELEASE
+            return
+        my = self.part
+        shape, scale, cells, levels, rest = self.tables
+        known = self._draw_in(now) if self.feeds else NEVER
+        phi = self.steady + self.ext + self.in0
+        phi_slope = self.ext_slope + self.in1
+        one = self.arm
+        one_slope = self.arm_slope
+        for m, v in enumerate(self.amplitude):
+            if v != 0.0:
+                w = v / self.mode_tau[m]
+                phi += v
+                phi_slope -= w
+                if self.mode_arm[m] == 1:
+                    one += v
+                    one_slope -= w
+        if my.flow == 0 and not undisturbed:
+            self.psi = self._phase(phi, one)
+        s = self.current()
+        i = my.ib - s
+        if my.flow == 1:
+            r, g_phi, g_i, u, u_phi, gain = source_soft(shape, scale, cells, levels, my.row, phi, i, SOFT * my.own)
+            self.u_slope = s / my.tau + u_phi * phi_slope
+            self._plan_flow(now, known, r, g_phi * phi_slope, g_i, u, gain)
+            return
+        r, g_phi, g_i, u, u_phi, gain = source_at(shape, scale, cells, levels, my.row, phi, i)
+
+        if self.mode == RUN:
+            if u > 0.0 and r > 0.0:
+                i_slope = s / my.tau - PI * one_slope / my.beta
+                self.u, self.gain = u, gain
+                self.rate, self.curve, h, complete = plan_run(
+                    r, g_phi, g_i, phi_slope, i_slope, my.tau, self.tau_0, self.theta
+                )
+                self.next_fs, self.next_kind = later(now, h), FLUXON if complete == 1 else STEP
+                return
+            self.mode = SLEEP
+            self.z = fallen_back(self.theta, self.u * gain)
+            self.theta = self.rate = self.curve = 0.0
+
+        self.u, self.gain = u, gain
+        self.u_slope = s / my.tau + u_phi * phi_slope
+        if u > EDGE:
+            self.mode = REST
+        elif self.mode == REST and (self.z <= 0.0 or self.z * self.z <= -gain * u):
+            self.mode = SLEEP
+        if self.mode == REST:
+            h, kind = plan_rest(self.z, u, self.u_slope, gain, self.tau_0)
+        else:
+            flux = self.amplitude, self.mode_tau, self.mode_arm, 0, len(self.amplitude)
+            h, kind = wake_after(self, my, *flux, shape, scale, levels, rest, known)
+        self.next_fs, self.next_kind = later(now, h), kind
+
+    def _plan_flow(self, now: int, known: float, r: float, r_slope: float, g_i: float, u: float, gain: float) -> None:
+        """Next step of a flowing loop, or its sleep; arguments as its flux and current now make them."""
+        my = self.part
+        shape, scale, cells, levels, _ = self.tables
+        flux = self.amplitude, self.mode_tau, 0, len(self.amplitude)
+        drive = 1.0 / (self.tau_0 * my.beta)
+        woken = self.mode == REST
+        slides = self.mode == RUN and self.u_slope > 0.0 and u > -TOUCH * my.own
+        if u <= 0.0 and not woken and not slides:
+            self.mode = SLEEP
+            h, self.next_kind = flow_wake(self, my, *flux, shape, scale, levels, known)
+            self.next_fs = later(now, h)
+            return
+        going = int(self.mode == RUN)
+        if self.mode != RUN:
+            self.mode = RUN
+            self.theta = PI  # at rest the phase is half a turn from its next slip (circuit.md 4)
+            if woken:
+                self.h = onset_step(my.own, gain, self.u_slope, drive)
+            else:
+                self.h = first_guess(my.own, r, r_slope, g_i, self.q, my.tau, drive)
+        # Where nothing else is said, the input's next piece comes first.
+        self.next_fs, self.next_kind, self.end_fs = FOREVER, NOTHING, now
+        if known <= 0.0:
+            return
+        h = flow_step(self, my, *flux, shape, scale, cells, levels, self.tau_0, r, r_slope, g_i, known, going)
+        self.end_fs = now + int(h * 1.0e6 + 0.5)
+        if h < known:
+            self.next_fs, self.next_kind = self.end_fs, STEP
+        if my.neuron >= 0:
+            self._plan_crossing(now, h)
+
+    def _plan_crossing(self, now: int, h: float) -> None:
+        """A soma passes its threshold upwards within its step, or downwards the current below which it is armed again."""
+        my = self.part
+        curve = self.q, self.c1, self.c2, self.c3
+        low = rearm_level(my.threshold, my.quantum)
+        if self.armed == 0 and self.q < low:
+            self.armed = 1
+        kind = CROSS
+        if self.armed == 0:
+            t = first_crossing(*curve, low, 0, h)
+            kind = STEP
+        elif self.q >= my.threshold:
+            t = 0.0
+        else:
+            t = first_crossing(*curve, my.threshold, 1, h)
+        if t >= 0.0 and later(now, t) <= self.end_fs:
+            self.next_fs, self.next_kind = later(now, t), kind
+
+    def give_out(self, now: int) -> int:
+        """Whether those that a flowing loop couples to must be told of its current; the new cubic is put out for them.
+
+        Returns 0: what they were told is still good enough; 1: tell them; 2: it wakes; 3: it has fallen asleep, and the
+        current that it had reaches them as a decaying exponential from now on.
+        """
+        if not self.couplings:
+            return 0
+        if self.mode != RUN:
+            told = 3 if self.awake == 1 else 0
+            self.awake = 0
+            return told
+        told = 2
+        if self.awake == 1:
+            told = 1
+            until = min(self.out_end, self.end_fs)
+            if self.out_end > now and until > now:
+                t = (now - self.out_fs) * 1.0e-6
+                late = largest(
+                    self.q - cubic(self.out0, self.out1, self.out2, self.out3, t),
+                    self.c1 - (self.out1 + t * (2.0 * self.out2 + t * 3.0 * self.out3)),
+                    self.c2 - (self.out2 + t * 3.0 * self.out3),
+                    self.c3 - self.out3,
+                    (until - now) * 1.0e-6,
+                )
+                if late <= self.part.slack:
+                    told = 0
+        if told > 0:
+            self.awake, self.out_fs, self.out_end = 1, now, self.end_fs
+            self.out0, self.out1, self.out2, self.out3 = self.q, self.c1, self.c2, self.c3
+        elif self.out_end < self.next_fs:
+            self.next_fs, self.next_kind = self.out_end, STEP
+        return told
+
+    # ------------------------------------------------------------------ changes
+
+    def wake(self) -> None:
+        """The loop crosses its threshold by itself: its saddle-node starts where a steady drive has it."""
+        my = self.part
+        self.mode = REST
+        if my.flow == 1:
+            return
+        phi = self.steady + self.ext + self.in0
+        phi_slope = self.ext_slope + self.in1
+        for v, tau in zip(self.amplitude, self.mode_tau, strict=True):
+            phi += v
+            phi_slope -= v / tau
+        s = self.current()
+        _, slope, gain = self._level(phi, my.ib - s)
+        self.z = airy_start(gain, s / my.tau - slope * phi_slope, self.tau_0)
+
+    def quantum_in(self) -> None:
+        """A flux quantum enters and a new turn begins. The bias does the work 2 pi ib; the loop stores a part."""
+        my = self.part
+        more = self.q + my.quantum
+        self.slip_loss += TWO_PI * my.ib - 0.5 * my.beta * (more * more - self.q * self.q)
+        self.q = more
+        self.theta = 0.0
+        self.mode = RUN
+        self.fluxons += 1
+
+    def fires(self, now: int) -> bool:
+        """Whether a soma crosses its threshold upwards with the fluxon that has just entered.
+
+        After a spike it is armed again once a fluxon finds its current one quantum (at most half the threshold) below
+        threshold; a crossing within the absolute refractory time is lost.
+        """
+        my = self.part
+        s = self.current()
+        if s - my.quantum < rearm_level(my.threshold, my.quantum):
+            self.armed = 1
+        if self.armed == 0 or s < my.threshold:
+            return False
+        if now < self.ready_fs:
+            self.armed = 0
+            return False
+        return True
+
+    def spike(self, now: int) -> None:
+        """What its spike does to a soma: it is refractory, and emptied and held if it is purged."""
+        my = self.part
+        self.armed = 0
+        self.ready_fs = now + my.t_ref_fs
+        if my.purge == 1:
+            self.purge_loss += 0.5 * my.beta * self.q * self.q
+            self.q = self.leak = self.psi = self.z = self.theta = self.rate = self.curve = self.err = 0.0
+            self.mode = HELD
+
+    def release(self) -> None:
+        """A purged soma may make fluxons again."""
+        self.mode = SLEEP
+        self.z = 0.0
+
+    def kick(self, change: Any) -> None:
+        """The external flux changes: a pulse begins, or a piecewise linear drive has a corner."""
+        if change.kind == PULSE:
+            self.amplitude[change.fall] += change.x
+            self.amplitude[change.rise] -= change.x
+        else:
+            self.ext += change.x
+            self.ext_slope += change.y
+            if change.arm == 1:
+                self.arm += change.x
+                self.arm_slope += change.y
+
+    def trace_row(self) -> tuple[float, ...]:
+        """With the amplitudes, all from which current and flux follow until the next row: TRACE_FIELDS."""
+        if self.part.flow == 1:
+            course = self.c1, self.c2, self.c3
+        else:
+            runs = self.mode == RUN and self.rate > 0.0
+            course = self.rate, self.curve, self.gain * self.u / self.rate if runs else 0.0
+        return (
+            self.q,
+            self.leak,
+            self.psi,
+            self.theta,
+            *course,
+            self.steady,
+            self.ext,
+            self.ext_slope,
+            self.arm,
+            self.arm_slope,
+            self.in0,
+            self.in1,
+            self.in2,
+            self.in3,
+        )
+
+
+class Detector:
+    """The single-photon detector of a synapse. Its own flux is kept before the weight with which it enters the loop."""
+
+    flux: float  # Phi0, at ``seen_fs``
+    seen_fs: int
+    in_hotspot: int
+    dead_fs: int  # end of the dead time
+    arrived: int  # photons so far
+    weight: float
+
+    def __init__(self, part: Any, state: Any, loop: Loop, first_mode: int):
+        self.part, self.loop = part, loop
+        vars(self).update(vars(state))
+        self.fall, self.rise = part.fall - first_mode, part.rise - first_mode  # modes of the loop
+
+    def fate(self, now: int, drawn: bool, seed: int) -> int:
+        """What becomes of a photon. ``drawn``: its efficiency was already drawn with the emission."""
+        its = self.part
+        ordinal = self.arrived
+        self.arrived += 1
+        if self.in_hotspot == 1:
+            return IN_HOTSPOT
+        if now < self.dead_fs:
+            return IN_DEAD_TIME
+        chance = 1.0 if drawn else its.efficiency
+        if its.recovers == 1:
+            chance *= recovery(self._fallen(now), its.peak)
+        if chance < 1.0 and uniform(seed, its.key, ordinal, DETECTION, 0) >= chance:
+            return MISSED
+        return DETECTED
+
+    def _fallen(self, now: int) -> float:
+        return flux_after(self.flux, self.part.tau_fall, (now - self.seen_fs) * 1.0e-6)
+
+    def hotspot_begins(self, now: int) -> None:
+        """The wire turns resistive: its flux stops falling and rises towards its level."""
+        its, loop, w = self.part, self.loop, self.weight
+        f = self._fallen(now)
+        loop.amplitude[self.fall] -= w * f
+        if its.restarts == 1:
+            f = 0.0
+        loop.amplitude[self.rise] += w * (f - its.level)
+        loop.mode_hot[self.rise] += 1
+        loop.steady += w * its.level
+        loop.hot += 1
+        self.flux, self.seen_fs, self.in_hotspot = f, now, 1
+        self.dead_fs = now + its.dead_fs
+
+    def hotspot_ends(self, now: int) -> None:
+        """The wire is superconducting again: its flux falls. The last hotspot of a loop leaves no rounding behind."""
+        its, loop, w = self.part, self.loop, self.weight
+        f = flux_in_hotspot(self.flux, its.level, its.tau_rise, (now - self.seen_fs) * 1.0e-6)
+        loop.mode_hot[self.rise] -= 1
+        if loop.mode_hot[self.rise] == 0:
+            loop.amplitude[self.rise] = 0.0
+        else:
+            loop.amplitude[self.rise] -= w * (f - its.level)
+        loop.hot -= 1
+        if loop.hot == 0:
+            loop.steady = loop.part.offset
+        else:
+            loop.steady -= w * its.level
+        loop.amplitude[self.fall] += w * f
+        self.flux, self.seen_fs, self.in_hotspot = f, now, 0
+
+
+class Neuron:
+    """The transmitter of a neuron, and the count of its spikes."""
+
+    def __init__(self, part: Any, spikes: int):
+        self.part, self.spikes = part, spikes

@@ -1,0 +1,475 @@
+"""The continuous dendrite: ds/dt = r(phi(t), ib - s)/(tau_0 beta_eff) - s/tau, solved to a tolerance (physics.md 2.1).
+
+Fluxons are not events here; the current is a cubic of time for the length of a step,
+
+    s(t) = q + c1 t + c2 t^2 + c3 t^3,
+
+that satisfies the equation at the step's beginning, middle and end (collocation on Lobatto's three points: fourth order, no trouble
+with stiffness, and the cubic is as good inside the step as at its end). How far it misses the equation in between, at a quarter and
+three quarters of the step, is measured: that defect. Two currents under the same flux approach each other, at least as fast as the
+loop leaks, since r grows with ib - s. So the error of s is never more than the integral of the defect, discounted by the leak, and
+a step's length is chosen to keep this bound, carried from step to step in ``err``, below the loop's share of the tolerance.
+
+Below threshold r is zero and the current decays exactly exponentially: the loop sleeps. The phase of the SQUID is carried along
+without work: beta_eff (ds + s dt/tau) is the angle by which it has turned, and every 2 pi of that is a fluxon.
+
+``me`` is the changing state of a loop and ``my`` its constants (engine/state.py has the fields). The flux that other flowing loops
+couple in is a cubic too, ``in0`` to ``in3``. Times are in ns since the loop was last touched.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from soen_event.physics.elementary import exp, log
+from soen_event.physics.loop import NEVER, NOTHING, WAKE
+from soen_event.physics.source import flux_cell, level, rate_above, rate_in_cell
+
+SHARE = 0.3  # of what is left of the tolerance, for the next step
+TRIES = 60
+GROWTH = 4.0  # largest ratio of one step to the last
+FEMTO = 1.0e-6  # ns; steps are whole femtoseconds
+SOFT = 0.05  # of the tolerance: u over which the rate rises from zero
+TOUCH = 0.2  # of the tolerance: a loop this far below its threshold that is being driven up to it stays awake
+NEAR = 1.0e-5  # a loop wakes this far below its threshold
+
+
+def cubic(c0: float, c1: float, c2: float, c3: float, t: float) -> float:
+    return c0 + t * (c1 + t * (c2 + t * c3))
+
+
+def cubic_area(c0: float, c1: float, c2: float, c3: float, t: float) -> float:
+    """Integral of the cubic from 0 to ``t``."""
+    return t * (c0 + t * (0.5 * c1 + t * (c2 / 3.0 + t * 0.25 * c3)))
+
+
+def cubic_square_area(c0: float, c1: float, c2: float, c3: float, t: float) -> float:
+    """Integral of the square of the cubic from 0 to ``t``."""
+    return t * (
+        c0 * c0
+        + t
+        * (
+            c0 * c1
+            + t
+            * (
+                (2.0 * c0 * c2 + c1 * c1) / 3.0
+                + t
+                * (
+                    (c0 * c3 + c1 * c2) / 2.0
+                    + t * ((2.0 * c1 * c3 + c2 * c2) / 5.0 + t * (c2 * c3 / 3.0 + t * c3 * c3 / 7.0))
+                )
+            )
+        )
+    )
+
+
+def largest(c0: float, c1: float, c2: float, c3: float, t: float) -> float:
+    """A bound of the cubic's magnitude between 0 and ``t``."""
+    return abs(c0) + t * (abs(c1) + t * (abs(c2) + t * abs(c3)))
+
+
+def first_crossing(c0: float, c1: float, c2: float, c3: float, value: float, rising: int, t: float) -> float:
+    """First time in (0, t] at which the cubic, which begins on the other side of it, passes ``value``; -1 if there is none.
+
+    ``rising``: 1 upwards, 0 downwards.
+    """
+    sign = 1.0 if rising == 1 else -1.0
+    begin = 0.0
+    # The cubic is monotone between the zeros of its derivative.
+    first = t
+    second = t
+    square = c2 * c2 - 3.0 * c1 * c3
+    if square > 0.0:
+        root = math.sqrt(square)
+        big = -(c2 + root) if c2 > 0.0 else root - c2
+        one = -1.0
+        other = -1.0
+        if c3 != 0.0:
+            one = big / (3.0 * c3)
+        if big != 0.0:
+            other = c1 / big
+        if one > other:
+            one, other = other, one
+        if 0.0 < one < t:
+            first = one
+        if 0.0 < other < t:
+            second = other
+    for k in range(3):
+        end = t
+        if k == 0:
+            end = first if first < second else second
+        elif k == 1:
+            end = second if first < second else first
+        if end <= begin:
+            continue
+        if sign * (cubic(c0, c1, c2, c3, end) - value) >= 0.0:
+            low = begin
+            high = end
+            guess = 0.5 * (low + high)
+            for _ in range(200):
+                miss = sign * (cubic(c0, c1, c2, c3, guess) - value)
+                if miss >= 0.0:
+                    high = guess
+                else:
+                    low = guess
+                if high - low < 1.0e-7:
+                    break
+                steep = sign * (c1 + guess * (2.0 * c2 + guess * 3.0 * c3))
+                step = low - 1.0
+                if steep > 0.0:
+                    step = guess - miss / steep
+                    # aim a little past the root, so that it is enclosed
+                    step += 2.0e-8 if miss < 0.0 else -2.0e-8
+                if step <= low or step >= high:
+                    step = 0.5 * (low + high)
+                guess = step
+            return high
+        begin = end
+    return -1.0
+
+
+def source_soft(shape: Any, scale: Any, cells: Any, levels: Any, row: int, phi: float, i: float, soft: float) -> tuple:
+    """The source function as a flowing loop sees it: as :func:`source_at`, but r rises in a straight line from u = 0 to u = ``soft``.
+
+    The rate rises as sqrt(u) there, or at once where a SQUID is hysteretic (circuit.md 3), and s can not be told better than ``soft``,
+    a small part of the tolerance.
+    """
+    k = scale[row, 4]
+    effective = phi + scale[row, 6] + k * i
+    threshold, slope, gain = level(shape, scale, levels, row, effective)
+    u = i - threshold
+    if u <= 0.0:
+        return 0.0, 0.0, 0.0, u, -slope, gain
+    at = u if u > soft else soft
+    r, r_u, r_phi = rate_above(shape, scale, cells, row, at, effective)
+    if u < soft:
+        r_u = r / soft
+        r = r_u * u
+    g_phi = r_phi - r_u * slope
+    return r, g_phi, r_u + k * g_phi, u, -slope, gain
+
+
+def at_flux(shape: Any, scale: Any, cells: Any, levels: Any, row: int, phi: float) -> tuple:
+    """What of the source function depends on the flux alone: (threshold, its slope, place in the table: column, part of it, 1/width)."""
+    threshold, slope, _ = level(shape, scale, levels, row, phi)
+    k, part, per = flux_cell(shape, scale, cells, row, phi)
+    return threshold, slope, k, part, per
+
+
+def slope_there(
+    shape: Any,
+    scale: Any,
+    cells: Any,
+    row: int,
+    threshold: float,
+    slope: float,
+    k: int,
+    part: float,
+    per: float,
+    s: float,
+    ib: float,
+    tau: float,
+    drive: float,
+    soft: float,
+) -> tuple:
+    """ds/dt at the flux of :func:`at_flux` and its rate of relaxation -d(ds/dt)/ds; ``drive`` = 1/(tau_0 beta_eff)."""
+    u = ib - s - threshold
+    if u <= 0.0:
+        return -s / tau, 1.0 / tau
+    r, r_u, r_phi = rate_in_cell(shape, scale, cells, row, u if u > soft else soft, k, part, per)
+    if u < soft:
+        r_u = r / soft
+        r = r_u * u
+    g_i = r_u + scale[row, 4] * (r_phi - r_u * slope)
+    return r * drive - s / tau, g_i * drive + 1.0 / tau
+
+
+def flow_step(
+    me: Any,
+    my: Any,
+    amplitude: Any,
+    mode_tau: Any,
+    start: int,
+    stop: int,
+    shape: Any,
+    scale: Any,
+    cells: Any,
+    levels: Any,
+    tau_0: float,
+    r: float,
+    r_slope: float,
+    g_i: float,
+    most: float,
+    going: int,
+) -> float:
+    """Find the next step of a loop that is awake: sets ``c1, c2, c3``, ``err_rate``, ``fade`` and ``h``; returns its length (ns).
+
+    ``r``: rate at the flux and current now, ``r_slope`` its derivative in time at constant current, ``g_i`` its derivative in
+    ib - s. ``most``: the input is known for this long (NEVER: for ever). ``me.h``: length to try.
+    ``going``: 1 if the loop was awake before, so that ``me.c1`` is the slope at which it comes.
+    """
+    row = my.row
+    ib = my.ib
+    tau = my.tau
+    drive = 1.0 / (tau_0 * my.beta)
+    soft = SOFT * my.own
+    s0 = me.q
+    f0 = r * drive - s0 / tau
+    relax = g_i * drive + 1.0 / tau
+    bend = r_slope * drive - relax * f0
+    if going == 1 and (r <= 0.0 or abs(me.c1 - f0) <= TOUCH * my.own * relax):
+        # Where r is steep in s, an error of s far below the tolerance is a large one of the slope: the last step knew it better.
+        f0 = me.c1
+        if r <= 0.0 or relax * me.h > 1.0:
+            bend = 0.0
+    allow = SHARE * (my.own - me.err)
+    if allow < 0.02 * my.own:
+        allow = 0.02 * my.own
+    h = me.h
+    for m in range(start, stop):
+        a = abs(amplitude[m])
+        if a > allow and h > 3.0 * mode_tau[m]:
+            h = 3.0 * mode_tau[m]
+    base = me.steady + me.ext + scale[row, 6]
+    shift = scale[row, 4]
+    c1 = f0
+    c2 = 0.0
+    c3 = 0.0
+    error = 0.0
+    fade = 1.0 / tau
+    for _ in range(TRIES):
+        if h >= most:
+            h = most
+        elif 2.0 * h > most:
+            h = 0.5 * most
+        n = int(h * 1.0e6 + 0.5)
+        if n < 1:
+            n = 1
+        h = n * FEMTO
+        t1 = 0.25 * h
+        t2 = 0.5 * h
+        t3 = 0.75 * h
+        phi1 = base + me.ext_slope * t1 + cubic(me.in0, me.in1, me.in2, me.in3, t1)
+        phi2 = base + me.ext_slope * t2 + cubic(me.in0, me.in1, me.in2, me.in3, t2)
+        phi3 = base + me.ext_slope * t3 + cubic(me.in0, me.in1, me.in2, me.in3, t3)
+        phi4 = base + me.ext_slope * h + cubic(me.in0, me.in1, me.in2, me.in3, h)
+        for m in range(start, stop):
+            a = amplitude[m]
+            if a != 0.0:
+                e = exp(-t1 / mode_tau[m])
+                a *= e
+                phi1 += a
+                a *= e
+                phi2 += a
+                a *= e
+                phi3 += a
+                a *= e
+                phi4 += a
+        # First guess: relaxation towards where the equation, made linear here, would take it.
+        fm = f0 + bend * t2 / (1.0 + relax * t2)
+        f1 = f0 + bend * h / (1.0 + relax * h)
+        rest_m = 0.0
+        rest_1 = 0.0
+        before = 1.0e300
+        good = False
+        # Where the arms of a SQUID differ, what its current adds to its flux: taken with the guess, and with every better one below.
+        i2 = shift * (ib - s0 - t2 * fm)
+        i4 = shift * (ib - s0 - h * f1)
+        thr2, slope2, k2, part2, per2 = at_flux(shape, scale, cells, levels, row, phi2 + i2)
+        thr4, slope4, k4, part4, per4 = at_flux(shape, scale, cells, levels, row, phi4 + i4)
+        sm_before = 0.0
+        s1_before = 0.0
+        gm_before = 0.0
+        g1_before = 0.0
+        for k in range(8):
+            sm = s0 + h * (5.0 * f0 + 8.0 * fm - f1) / 24.0
+            s1 = s0 + h * (f0 + 4.0 * fm + f1) / 6.0
+            if shift != 0.0:
+                i2 = shift * (ib - sm)
+                i4 = shift * (ib - s1)
+                thr2, slope2, k2, part2, per2 = at_flux(shape, scale, cells, levels, row, phi2 + i2)
+                thr4, slope4, k4, part4, per4 = at_flux(shape, scale, cells, levels, row, phi4 + i4)
+            gm, lm = slope_there(shape, scale, cells, row, thr2, slope2, k2, part2, per2, sm, ib, tau, drive, soft)
+            g1, l1 = slope_there(shape, scale, cells, row, thr4, slope4, k4, part4, per4, s1, ib, tau, drive, soft)
+            if k > 0:
+                # Where the slope breaks between two guesses, neither side's derivative tells of it; the secant does.
+                if sm != sm_before:
+                    secant = (gm_before - gm) / (sm - sm_before)
+                    if secant > 2.0 * lm:
+                        lm = secant
+                if s1 != s1_before:
+                    secant = (g1_before - g1) / (s1 - s1_before)
+                    if secant > 2.0 * l1:
+                        l1 = secant
+            sm_before = sm
+            s1_before = s1
+            gm_before = gm
+            g1_before = g1
+            rest_m = gm - fm
+            rest_1 = g1 - f1
+            # Newton: (1 + h lm/3) dm - h lm/24 d1 = rest_m;  2 h l1/3 dm + (1 + h l1/6) d1 = rest_1
+            am = 1.0 + h * lm / 3.0
+            bm = -h * lm / 24.0
+            a1 = 2.0 * h * l1 / 3.0
+            b1 = 1.0 + h * l1 / 6.0
+            det = am * b1 - bm * a1
+            dm = (rest_m * b1 - bm * rest_1) / det
+            d1 = (am * rest_1 - a1 * rest_m) / det
+            fm += dm
+            f1 += d1
+            size = h * (abs(dm) + abs(d1))
+            if size <= 0.03 * allow:
+                good = True
+                break
+            if before < 1.0e299 and size * size <= 0.03 * allow * before:  # the next correction would be that small
+                good = True
+                break
+            before = size
+        if good:
+            c2 = (4.0 * fm - 3.0 * f0 - f1) / (2.0 * h)
+            c3 = 2.0 * (f0 - 2.0 * fm + f1) / (3.0 * h * h)
+            p1 = cubic(s0, c1, c2, c3, t1)
+            p3 = cubic(s0, c1, c2, c3, t3)
+            thr, slope, k1, part, per = at_flux(shape, scale, cells, levels, row, phi1 + shift * (ib - p1))
+            g, _ = slope_there(shape, scale, cells, row, thr, slope, k1, part, per, p1, ib, tau, drive, soft)
+            miss = abs(c1 + t1 * (2.0 * c2 + t1 * 3.0 * c3) - g)
+            thr, slope, k1, part, per = at_flux(shape, scale, cells, levels, row, phi3 + shift * (ib - p3))
+            g, _ = slope_there(shape, scale, cells, row, thr, slope, k1, part, per, p3, ib, tau, drive, soft)
+            miss += abs(c1 + t3 * (2.0 * c2 + t3 * 3.0 * c3) - g)
+            # An error fades at the rate at which currents approach each other; nowhere in the step more slowly than this, it is taken.
+            fade = relax if relax < lm else lm
+            if l1 < fade:
+                fade = l1
+            if fade < -0.5 / h:
+                fade = -0.5 / h
+            error = h * miss / (3.0 * (1.0 + h * fade)) if fade > 0.0 else h * miss / 3.0
+            if error <= allow or n <= 20:
+                break
+            shrink = 0.9 * math.sqrt(math.sqrt(allow / error))
+            if shrink < 0.1:
+                shrink = 0.1
+            h *= shrink
+        else:
+            h *= 0.25
+    if error > 0.9 * allow:
+        error = 0.9 * allow if error < 0.9 * allow else error
+    grow = GROWTH
+    if error * GROWTH * GROWTH * GROWTH * GROWTH > allow:
+        grow = 0.9 * math.sqrt(math.sqrt(allow / (error + 1.0e-300)))
+        if grow > GROWTH:
+            grow = GROWTH
+        if grow < 0.3:
+            grow = 0.3
+    me.c1 = c1
+    me.c2 = c2
+    me.c3 = c3
+    me.err_rate = error / h
+    me.fade = fade
+    me.h = h * grow
+    return h
+
+
+def first_guess(own: float, r: float, r_slope: float, g_i: float, q: float, tau: float, drive: float) -> float:
+    """First step of a loop that an event has thrown above its threshold, from how fast its current bends."""
+    slope = r * drive - q / tau
+    bend = abs(r_slope * drive - (g_i * drive + 1.0 / tau) * slope)
+    slope = abs(slope) + own
+    span = slope / (bend + 1.0e-30)
+    if span > 1.0e3:
+        span = 1.0e3
+    return span * math.sqrt(math.sqrt(20.0 * SHARE * own / (slope * span)))
+
+
+def onset_step(own: float, gain: float, u_slope: float, drive: float) -> float:
+    """First step of a loop that wakes: from its threshold r = 2 sqrt(gain u), which no cubic follows for long."""
+    c = 2.0 * drive * math.sqrt(gain * abs(u_slope))
+    if c <= 1.0e-30:
+        return 1.0
+    h = exp(log(SHARE * own / (0.05 * c)) * (2.0 / 3.0))
+    if h > 10.0:
+        return 10.0
+    return h
+
+
+def flow_wake(
+    me: Any,
+    my: Any,
+    amplitude: Any,
+    mode_tau: Any,
+    start: int,
+    stop: int,
+    shape: Any,
+    scale: Any,
+    levels: Any,
+    most: float,
+) -> tuple:
+    """When a sleeping loop may wake if no input comes: (ns or NEVER, WAKE or NOTHING). NEVER too if its input is not known so far.
+
+    Marches by safe steps |u|/L, where L bounds du/dt from above for as long as the input is known.
+    """
+    row = my.row
+    ib = my.ib
+    rising = me.ext_slope if me.ext_slope > 0.0 else 0.0
+    falling = -me.ext_slope if me.ext_slope < 0.0 else 0.0
+    steep = scale[row, 5]
+    shift = scale[row, 4]
+    fed = me.in1 != 0.0 or me.in2 != 0.0 or me.in3 != 0.0
+    even = shape[row, 5] == 1 and shift == 0.0
+    t = 0.0
+    for _ in range(60):
+        e = exp(-t / my.tau)
+        s = me.q * e
+        phi = me.steady + me.ext + me.ext_slope * t
+        up = rising
+        down = falling
+        top = 0.0
+        bottom = 0.0
+        if fed:
+            left = most - t
+            phi += cubic(me.in0, me.in1, me.in2, me.in3, t)
+            most_slope = largest(
+                me.in1 + t * (2.0 * me.in2 + t * 3.0 * me.in3), 2.0 * me.in2 + t * 6.0 * me.in3, 3.0 * me.in3, 0.0, left
+            )
+            up += most_slope
+            down += most_slope
+            top += most_slope * left
+            bottom -= most_slope * left
+        else:
+            phi += me.in0
+        for m in range(start, stop):
+            a = amplitude[m]
+            if a != 0.0:
+                v = a * exp(-t / mode_tau[m])
+                phi += v
+                if v > 0.0:
+                    down += v / mode_tau[m]
+                    bottom -= v
+                else:
+                    up -= v / mode_tau[m]
+                    top -= v
+        effective = phi + scale[row, 6] + shift * (ib - s)
+        threshold, _, _ = level(shape, scale, levels, row, effective)
+        u = ib - s - threshold
+        if u > -NEAR:
+            return t, WAKE
+        top += phi
+        bottom += phi
+        if rising > 0.0:  # a ramp has no top
+            top = NEVER
+        if falling > 0.0:
+            bottom = -NEVER
+        if top < my.high and bottom > my.low:
+            return NEVER, NOTHING
+        back = abs(me.q) * e / my.tau
+        rate = up if up > down else down
+        if even:
+            # Up to half a quantum the threshold only falls with |phi|, so only growing flux can wake the loop.
+            if bottom >= 0.0 and top <= 0.5:
+                rate = up
+            elif top <= 0.0 and bottom >= -0.5:
+                rate = down
+        t += -u / (back + steep * rate + 1.0e-30)
+        if t >= most or t > 1.0e9:
+            return NEVER, NOTHING
+    return t, WAKE
