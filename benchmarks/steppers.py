@@ -4,7 +4,7 @@ All three read a lowered Plan and call the library's own compiled source functio
 
     ds/dt = r(phi(t), ib - s)/(tau_0 beta_eff) - s/tau      per loop,  phi = offset + detector flux + sum of J s
 
-* :func:`march`: steps of ``dt`` for all loops together (Euler, midpoint, or Runge-Kutta 4). Detectors are exact at any time; a spike is
+* :func:`march`: steps of ``dt`` for all loops together (Euler or midpoint). Detectors are exact at any time; a spike is
   placed by linear interpolation within its step.
 * :func:`tight`: Dormand-Prince 5(4) with a local error below ``tol``, one neuron with its dendrites at a time, in steps that end at every
   photon, hotspot end, release and spike. The light of other neurons comes at least a waveguide's latency later, so that they may take
@@ -206,14 +206,11 @@ def next_arrival(arrival, cursor):  # type: ignore
 
 @numba.njit
 def march(m, dt, order, steps, photon_t, photon_d, every, watched, room):  # type: ignore
-    """``steps`` steps of ``dt`` with a Runge-Kutta method of ``order`` 1, 2 or 4; currents of ``watched`` after each ``every`` steps."""
+    """``steps`` steps of ``dt`` by Euler's (``order`` 1) or the midpoint method (2); currents of ``watched`` every ``every`` steps."""
     n = m.row.shape[0]
     s = np.zeros(n)
     new = np.zeros(n)
     k1 = np.zeros(n)
-    k2 = np.zeros(n)
-    k3 = np.zeros(n)
-    k4 = np.zeros(n)
     f = np.zeros(m.level.shape[0])
     hot = np.full(f.shape[0], -1.0)
     seen = np.full(f.shape[0], -1.0)
@@ -242,18 +239,7 @@ def march(m, dt, order, steps, photon_t, photon_d, every, watched, room):  # typ
             move_detectors(m, f, hot, seen, middle, end, photon_t, photon_d, cursor, arrival, factor, phi_2)
             for i in range(n):
                 new[i] = s[i] + 0.5 * dt * k1[i]
-            all_slopes(m, phi_1, new, ready, end, k2)
-        if order == 2:
-            k1[:] = k2
-        elif order == 4:
-            for i in range(n):
-                new[i] = s[i] + 0.5 * dt * k2[i]
-            all_slopes(m, phi_1, new, ready, end, k3)
-            for i in range(n):
-                new[i] = s[i] + dt * k3[i]
-            all_slopes(m, phi_2, new, ready, end, k4)
-            for i in range(n):
-                k1[i] = (k1[i] + 2.0 * (k2[i] + k3[i]) + k4[i]) / 6.0
+            all_slopes(m, phi_1, new, ready, end, k1)
         for i in range(n):
             before = s[i]
             s[i] += dt * k1[i]

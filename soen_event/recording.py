@@ -1023,10 +1023,38 @@ class Recording:
 
     @cached_property
     def fluxons(self) -> ById[NDArray[np.float64]]:
-        """Times (ns, ascending) at which a flux quantum entered, by loop id; of loops whose fluxons were recorded."""
+        """Times (ns, ascending) at which a flux quantum entered, by loop id; of loops whose fluxons were recorded.
+
+        Those of a flowing loop are no events: they are the times at which its phase completes a turn, found when they are asked for.
+        """
         return self._recorded(
             "fluxons", "fluxons", self.loop_ids, lambda name: self._loop(name, "Recording.fluxons"), None
         )
+
+    def _flows(self, k: int) -> bool:
+        resolution = self._header.get("resolution", "fluxon")
+        return resolution == "flow" or (resolution == "auto" and self.plan.arrays.flow[k] == 1)
+
+    def _turns(self, d: int) -> NDArray[np.float64]:
+        """Times at which the phase of a flowing loop completes its turns, from its trace."""
+        order, starts = self._groups("trace")
+        mine = order[starts[d] : starts[d + 1]]
+        fs = self._trace_times(d, mine)
+        lasts = np.diff(fs, append=max(self._now_fs, int(fs[-1]) if len(fs) else 0))
+        runs = (self._tables["trace"]["mode"][mine] == RUN) & (lasts > 0)
+        rows, begins, dt = self._trace_records[mine[runs]], fs[runs], lasts[runs] * 1e-6
+        beta, tau = float(self.plan.arrays.beta[d]), float(self.plan.arrays.tau[d])
+        course = rows.q, rows.rate, rows.curve, rows.kappa
+        whole = np.maximum((rows.theta + turned(*course, beta, tau, dt)) / TWO_PI, 0.0).astype(np.int64)
+        of = np.repeat(np.arange(len(whole)), whole)
+        number = np.arange(len(of)) - np.repeat(np.cumsum(whole) - whole, whole) + 1
+        goal, low, high = TWO_PI * number - rows.theta[of], np.zeros(len(of)), dt[of]
+        course = tuple(column[of] for column in course)
+        for _ in range(44):
+            middle = 0.5 * (low + high)
+            short = turned(*course, beta, tau, middle) < goal
+            low, high = np.where(short, middle, low), np.where(short, high, middle)
+        return _frozen(begins[of] * 1e-6 + high)
 
     @cached_property
     def fluxon_count(self) -> ById[int]:
@@ -1087,7 +1115,11 @@ class Recording:
             return k
 
         kept = ids if chosen is None else tuple(name for name in ids if name in chosen)
-        return ById(kept, found, lambda k: self._times(table, k, keep), len(kept))
+
+        def times(k: int) -> NDArray[np.float64]:
+            return self._turns(k) if table == "fluxons" and self._flows(k) else self._times(table, k, keep)
+
+        return ById(kept, found, times, len(kept))
 
     @property
     def event_counts(self) -> dict[str, int]:

@@ -38,7 +38,7 @@ def simulate(
     resolution: str = "fluxon",
     tol: float = 1e-4,
     threads: int = 1,
-    record: Any = ("spikes", "fluxons"),
+    record: Any = None,
     seed: int = 0,
     out: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
@@ -57,7 +57,9 @@ def simulate(
         tol: largest error of the current of a flowing loop, I_c (1e-9 to 0.1); not used by "fluxon".
         threads: threads of the compiled engine. The results are the same bits for any number.
         record: what to keep: any of "spikes" (always kept), "fluxons", "photons" (arrivals and detections), "currents" (with fluxes;
-            both can then be asked for at any time); or a mapping from such a name to the ids to keep.
+            both can then be asked for at any time); or a mapping from such a name to the ids to keep. By default spikes, and the
+            fluxons of loops in which they are events. The fluxon times of a flowing loop are found from its currents, which
+            asking for them keeps.
         seed: integer in [0, 2^63). Every random draw has an address (seed, part id, ordinal, purpose), so a run is repeated exactly by
             its seed, in either engine and with anything recorded, and a new part changes nobody else's numbers. The seed is stored
             in the recording. No draw is made unless a detector has efficiency < 1 or recovery "bias", a waveguide has loss, or a
@@ -102,7 +104,7 @@ class Simulation:
         resolution: str = "fluxon",
         tol: float = 1e-4,
         threads: int = 1,
-        record: Any = ("spikes", "fluxons"),
+        record: Any = None,
         seed: int = 0,
         out: str | os.PathLike[str] | None = None,
         overwrite: bool = False,
@@ -144,6 +146,8 @@ class Simulation:
         drives = tuple(self.stimulus.drives)
         self.plan: Plan = lower(self.network, drives, resolution, self.tol)
         self.wanted = _wanted(record, self.plan)
+        if record is None:
+            self.wanted["fluxons"] = 1 - self.plan.arrays.flow
         fs, detector = _lowered(self.stimulus, self.plan)
         self._until_fs = 0
         self._header = {
@@ -302,7 +306,7 @@ class Simulation:
         now = max(int(state.cursor[NOW]), self._until_fs)
         self._collect()
         program = set_weight if what == "weight" else set_coupling
-        self._append(program(self.plan, state, place, float(value), now, self.wanted["currents"]))
+        self._append(program(self.plan, state, place, float(value), now, self._traced()))
         done = int(state.cursor[NEXT_PHOTON])
         state.cursor[NEXT_PHOTON] = 0
         self._start(self._engine.photon_fs[done:], self._engine.photon_detector[done:], state)
@@ -426,7 +430,7 @@ class Simulation:
             detector,
             self.seed,
             wanted["fluxons"],
-            wanted["currents"],
+            self._traced(),
             wanted["photons"],
             state,
         )
@@ -441,6 +445,10 @@ class Simulation:
             from soen_event.engine.reference import ReferenceEngine
 
             self._engine = ReferenceEngine(*arguments)
+
+    def _traced(self) -> np.ndarray:
+        """Loops whose state is written down at every change: for their currents, and for the fluxons of those that flow."""
+        return np.maximum(self.wanted["currents"], self.wanted["fluxons"] * self.plan.arrays.flow)
 
     def _open_sink(self, out: str | os.PathLike[str] | None, overwrite: bool) -> None:
         from soen_event.recording import FileSink, MemorySink

@@ -74,9 +74,9 @@ class CompiledEngine:
         for log in self.logs:
             log.latest[0] = self._state.cursor[NOW]
         self.work = new_work(self.records, self.BOX, max(1, self.threads))
-        self._length = int(compile_function(windows.look_out)(self.records))
+        self._length = int(compile_function(windows.look_out, persistent=True)(self.records))
         self._run = compile_function(windows.run, persistent=True)
-        prepare = compile_function(windows.prepare)
+        prepare = compile_function(windows.prepare, persistent=True)
         prepare(self.records, self._state, self.work)
         if state is None:
             compile_function(begin, persistent=True)(self.records, self._state, self.work, self.logs[0], plan.tau_0)

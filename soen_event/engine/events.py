@@ -370,18 +370,18 @@ def look_ahead(P: Any, S: Any, tau_0: float, d: int, now: int, undisturbed: int)
     ``undisturbed``: 1 if its flux has not changed since it was touched, so that its phase need not be looked up again.
     """
     me = S.loops[d]
+    my = P.loops[d]
+    known = NEVER
+    if my.in_stop > my.in_start:
+        known = draw_in(P, S, d, now)
     if me.mode == HELD:
         S.next_fs[d] = me.ready_fs
         me.next_kind = RELEASE
         return
-    my = P.loops[d]
     shape, scale, cells, levels, rest = P.sources
     row = my.row
     start = my.mode_start
     stop = my.mode_stop
-    known = NEVER
-    if my.in_stop > my.in_start:
-        known = draw_in(P, S, d, now)
     phi = me.steady + me.ext + me.in0
     phi_slope = me.ext_slope + me.in1
     one = me.arm
@@ -475,6 +475,7 @@ def plan_flow(
     if me.mode != RUN:
         going = 0
         me.mode = RUN
+        me.step = 0.0
         me.theta = PI  # at rest the phase is half a turn from its next slip (circuit.md 4)
         if woken:
             me.h = onset_step(my.own, gain, me.u_slope, 1.0 / (tau_0 * my.beta))

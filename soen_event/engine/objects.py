@@ -102,7 +102,8 @@ class Loop:
     c1: float
     c2: float
     c3: float
-    h: float  # length to try for the next step
+    h: float  # length to try for the next step, and length of the last one
+    step: float
     end_fs: int
     err: float  # bound of the error of q, how fast the step adds to it, and how fast it fades
     err_rate: float
@@ -272,12 +273,12 @@ class Loop:
 
     def look_ahead(self, now: int, undisturbed: bool) -> None:
         """Set ``next_fs`` and ``next_kind``. ``undisturbed``: the flux is as touched, so its phase is known."""
+        my = self.part
+        known = self._draw_in(now) if self.feeds else NEVER
         if self.mode == HELD:
             self.next_fs, self.next_kind = self.ready_fs, RELEASE
             return
-        my = self.part
         shape, scale, cells, levels, rest = self.tables
-        known = self._draw_in(now) if self.feeds else NEVER
         phi = self.steady + self.ext + self.in0
         phi_slope = self.ext_slope + self.in1
         one = self.arm
@@ -342,7 +343,7 @@ class Loop:
             return
         going = int(self.mode == RUN)
         if self.mode != RUN:
-            self.mode = RUN
+            self.mode, self.step = RUN, 0.0
             self.theta = PI  # at rest the phase is half a turn from its next slip (circuit.md 4)
             if woken:
                 self.h = onset_step(my.own, gain, self.u_slope, drive)

@@ -25,7 +25,7 @@ class _Change:
         self.plan, self.state, self.now = plan, state, now
         self.records = engine_state.packed(plan)
         self.work = new_work(self.records, 1, 1)
-        compile_function(windows.prepare)(self.records, state, self.work)
+        compile_function(windows.prepare, persistent=True)(self.records, state, self.work)
         rows = 4 * (ROUNDS + len(plan.loop_ids) + 1)
         width = int(np.diff(plan.arrays.mode_start).max(initial=0))
         none = np.zeros(len(plan.loop_ids), dtype=np.int64)
@@ -33,12 +33,12 @@ class _Change:
         self.log = new_log(none, want_trace, photons, 1, rows, rows * width)
 
     def touch(self, d: int) -> None:
-        compile_function(touch)(self.records, self.state, self.log, self.plan.tau_0, d, self.now)
+        compile_function(touch, persistent=True)(self.records, self.state, self.log, self.plan.tau_0, d, self.now)
 
     def settle(self, loops: list[int]) -> dict[str, np.ndarray]:
         """Plan anew; returns the trace rows of the loops that this changes (columns of a Log)."""
         for d in loops:
-            compile_function(settle)(
+            compile_function(settle, persistent=True)(
                 self.records, self.state, self.work, self.log, self.plan.tau_0, d, self.now, 0, 0.0
             )
         self.state.counts[:] += self.log.counts

@@ -157,7 +157,8 @@ LOOP_STATE = [
     ("c1", "f8"),  # its current is the cubic q + c1 t + c2 t^2 + c3 t^3 of the time since ``since``
     ("c2", "f8"),
     ("c3", "f8"),
-    ("h", "f8"),  # ns, length to try for the next step
+    ("h", "f8"),  # ns, length to try for the next step, and length of the last one
+    ("step", "f8"),
     ("end_fs", "i8"),  # end of the present step
     ("err", "f8"),  # bound of the error of q, how fast the present step adds to it, and how fast it fades (1/ns)
     ("err_rate", "f8"),

@@ -26,7 +26,7 @@ from soen_event.physics.elementary import exp, log
 from soen_event.physics.loop import NEVER, NOTHING, WAKE
 from soen_event.physics.source import flux_cell, level, rate_above, rate_in_cell
 
-SHARE = 0.3  # of what is left of the tolerance, for the next step
+SHARE = 0.4  # of what is left of the tolerance, for the next step
 TRIES = 60
 GROWTH = 4.0  # largest ratio of one step to the last
 FEMTO = 1.0e-6  # ns; steps are whole femtoseconds
@@ -352,15 +352,15 @@ def flow_step(
             h *= shrink
         else:
             h *= 0.25
-    if error > 0.9 * allow:
-        error = 0.9 * allow if error < 0.9 * allow else error
+    # The next step: where steps are shrinking, as they do before a loop falls asleep, they will go on to.
     grow = GROWTH
     if error * GROWTH * GROWTH * GROWTH * GROWTH > allow:
-        grow = 0.9 * math.sqrt(math.sqrt(allow / (error + 1.0e-300)))
-        if grow > GROWTH:
-            grow = GROWTH
-        if grow < 0.3:
-            grow = 0.3
+        grow = 0.9 * math.sqrt(math.sqrt(allow / error))
+    if h < me.step:
+        grow *= h / me.step
+    if grow < 0.3:
+        grow = 0.3
+    me.step = h
     me.c1 = c1
     me.c2 = c2
     me.c3 = c3
