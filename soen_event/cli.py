@@ -76,14 +76,27 @@ def run(
     engine: Annotated[
         str, typer.Option(metavar="NAME", help="compiled (fast) or reference (plain Python); both give the same bits.")
     ] = "compiled",
-    resolution: Annotated[str, typer.Option(metavar="NAME", help="fluxon: every flux quantum is an event.")] = "fluxon",
+    resolution: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="fluxon: every flux quantum is an event. flow: the continuous equation, to --tol; far cheaper where quanta are "
+            "small and many. auto: for each loop what suits it.",
+        ),
+    ] = "fluxon",
+    tol: Annotated[
+        float, typer.Option(metavar="I_C", help="For flow and auto: largest error of a current, 1e-9 to 0.1.")
+    ] = 1e-4,
+    threads: Annotated[
+        int, typer.Option(metavar="N", help="Threads of the compiled engine; the results do not depend on it.")
+    ] = 1,
     seed: Annotated[str, typer.Option(metavar="N", help="Repeats a run exactly, where chance plays a part.")] = "0",
     record: Annotated[
         str | None,
         typer.Option(
             metavar="LIST",
             help="What to keep, separated by commas: spikes, fluxons, photons, currents; or only some parts of a kind, "
-            "as in currents:d1,currents:n1. Default: spikes,fluxons (with --plot also photons).",
+            "as in currents:d1,currents:n1. Default: spikes, and fluxons that are events (with --plot all fluxons, photons).",
             show_default=False,
         ),
     ] = None,
@@ -114,8 +127,8 @@ def run(
 
     with _naming_options():
         held = Simulation(
-            network, stimulus, engine=engine, resolution=resolution, record=wanted, seed=number, out=out,
-            overwrite=overwrite, duration=length,
+            network, stimulus, engine=engine, resolution=resolution, tol=tol, threads=threads, record=wanted, seed=number,
+            out=out, overwrite=overwrite, duration=length,
         )  # fmt: skip
     warnings = [] if quiet or json_ else list(held.plan.warnings)
     for warning in warnings[:5]:
@@ -373,11 +386,11 @@ def _naming_options() -> Iterator[None]:
 
 def _run_options(
     duration: str, engine: str, resolution: str, record: str | None, seed: str, drawn: bool
-) -> tuple[float, dict[str, Any], int]:
+) -> tuple[float, dict[str, Any] | None, int]:
     """The duration in ns, what to record and the seed, judged together with the choices of engine and resolution."""
     from soen_event import units
     from soen_event.physics.random import checked_seed
-    from soen_event.simulate import ENGINES, RECORDABLE
+    from soen_event.simulate import ENGINES, RECORDABLE, RESOLUTIONS
 
     faults = []
     length = 0.0
@@ -389,10 +402,12 @@ def _run_options(
         faults += error.faults
     if engine not in ENGINES:
         faults.append(f"--engine: {engine!r} is unknown{nearest(engine, ENGINES)}; give {_one_of(ENGINES)}")
-    if resolution != "fluxon":
-        faults.append(f"--resolution: {resolution!r} is not part of this release; give fluxon")
+    if resolution not in RESOLUTIONS:
+        faults.append(
+            f"--resolution: {resolution!r} is unknown{nearest(resolution, RESOLUTIONS)}; give {_one_of(RESOLUTIONS)}"
+        )
     wanted: dict[str, Any] = {}
-    for word in (record if record is not None else "spikes,fluxons" + (",photons" if drawn else "")).split(","):
+    for word in (record if record is not None else "spikes,fluxons,photons").split(","):
         name, _, part = word.strip().partition(":")
         if name not in RECORDABLE:
             faults.append(f"--record: {name!r} is unknown{nearest(name, RECORDABLE)}; give {_one_of(RECORDABLE)}")
@@ -407,7 +422,7 @@ def _run_options(
         faults += [f"--{fault}" for fault in error.faults]
     if faults:
         raise InputError(faults)
-    return length, wanted, number
+    return length, wanted if record is not None or drawn else None, number
 
 
 def _number_or_text(text: str) -> Any:

@@ -110,7 +110,7 @@ def test_out_and_plot_are_written(soen, folder):
 
 def test_engines_and_durations_with_units_agree(soen):
     told = []
-    for words in (("100",), ("0.1 us", "--engine", "reference"), ("100 ns", "--resolution", "fluxon")):
+    for words in (("100",), ("0.1 us", "--engine", "reference"), ("100 ns", "--resolution", "fluxon"), ("100", "--threads", "2")):
         code, out, _ = soen("run", "net.yaml", "--photons", "photons.csv", "--json", "--duration", *words)
         assert code == 0
         told.append(json.loads(out))
@@ -310,7 +310,9 @@ NONSENSE = [
         )
     ),
     (("run", "net.yaml", "--duration", "5", "--engine", "compield"), "--engine: 'compield'", "mean 'compiled'?"),
-    (("run", "net.yaml", "--duration", "5", "--resolution", "flow"), "--resolution: 'flow'", "not part of this"),
+    (("run", "net.yaml", "--duration", "5", "--resolution", "flux"), "--resolution: 'flux'", "mean 'fluxon'?"),
+    (("run", "net.yaml", "--duration", "5", "--tol", "0"), "--tol: 0.0", "1e-9 to 0.1"),
+    (("run", "net.yaml", "--duration", "5", "--threads", "0"), "--threads: 0", "from 1 to 1024"),
     (("run", "net.yaml", "--duration", "5", "--seed", "x"), "--seed: 'x'", "whole number"),
     (("run", "net.yaml", "--duration", "5", "--seed", "-1"), "--seed: -1", "out of range"),
     (("run", "net.yaml", "--duration", "5", "--seed", "9" * 400), "--seed", "whole number"),

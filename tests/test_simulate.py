@@ -248,7 +248,7 @@ NONSENSE = [
     ({"duration": float("nan")}, "finite"),
     ({"duration": "long"}, "not a number"),
     ({"engine": "compield"}, "did you mean 'compiled'"),
-    ({"resolution": "flow"}, "not part of this release"),
+    ({"resolution": "flux"}, "did you mean 'fluxon'"),
     ({"record": ("fluxon",)}, "did you mean 'fluxons'"),
     ({"record": {"currents": ["d9"]}}, "there is no 'd9'"),
     ({"seed": -1}, "seed"),

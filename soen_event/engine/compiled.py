@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from soen_event.plan import Plan
 
 
+FIRST_SPAN = 10_000_000  # fs
+
+
 class CompiledEngine:
     """The compiled engine of one Plan, with its state and its logs. The reference engine has the same methods.
 
@@ -148,13 +151,11 @@ class CompiledEngine:
         plan, records, state, work = self.plan, self.records, self._state, self.work
         if not hasattr(self, "_pool"):
             self._pool = ThreadPoolExecutor(self.threads - 1, thread_name_prefix="soen-event")
-        spent = 0
+        before = int(state.counts[EVENTS])
         while True:
             if work.window[STAGE] != UNDER_WAY:
-                self._fold()
-                if int(state.counts[EVENTS]) - spent >= budget and spent:
+                if int(state.counts[EVENTS]) - before >= budget:
                     return BUDGET_SPENT
-                spent = spent or int(state.counts[EVENTS])
                 reason = open_window(
                     records,
                     state,
@@ -185,7 +186,8 @@ class CompiledEngine:
                     return HEAP_FULL
             if LOG_FULL in reasons:
                 return LOG_FULL
-            close_window(state, work)
+            close_window(state, work, sum(int(log.counts[EVENTS]) for log in self.logs))
+            self._fold()
             state.cursor[NOW] = max(int(log.latest[0]) for log in self.logs)
 
     def _fold(self) -> None:
@@ -283,7 +285,7 @@ def new_work(records: engine_state.Records, box: int, threads: int) -> Work:
         box_last=ints(g, -1),
         active=ints(g),
         is_active=ints(g),
-        window=ints(4),
+        window=np.array([0, 0, 0, 0, FIRST_SPAN, 0], dtype=np.int64),
         progress=ints(threads),
         parts=ints(1, 1),
     )

@@ -49,8 +49,10 @@ from soen_event.physics.transmitter import first_photon_delay
 from soen_event.plan import DARK, PHOTONS
 
 DONE, LOG_FULL, HEAP_FULL, BOX_FULL, BUDGET_SPENT, OPEN = range(6)
-# Places of Work.window: CLOSED, FILLING or UNDER_WAY; where it ends (fs); how many sets are active; how much has been handed out.
-STAGE, ENDS, ACTIVE, FILLED = range(4)
+# Places of Work.window: CLOSED, FILLING or UNDER_WAY; where it ends (fs); how many sets are active; how much has been handed out;
+# how long it may be at most (fs), so that a run comes back now and then; events before it.
+STAGE, ENDS, ACTIVE, FILLED, SPAN, BEFORE = range(6)
+MANY = 100_000  # events of a window: with more the next is shorter
 CLOSED, FILLING, UNDER_WAY = range(3)
 EMIT = 1 << 40  # key w - EMIT: light is about to enter waveguide w, its photons are still to be drawn
 
@@ -213,8 +215,11 @@ def open_window(
                     W.window[STAGE] = UNDER_WAY
                     return OPEN
                 ends = fs + 1
-            elif length < ends - first:
-                ends = first + length
+            else:
+                if W.window[SPAN] < length:
+                    length = W.window[SPAN]
+                if length < ends - first:
+                    ends = first + length
             begun = True
         if fs >= ends or where < 0:
             break
@@ -349,8 +354,12 @@ def send_off(P: Any, S: Any, L: Any) -> int:
     return DONE
 
 
-def close_window(S: Any, W: Any) -> None:
-    """Put the sets that were active back into the queue."""
+def close_window(S: Any, W: Any, happened: int) -> None:
+    """Put the sets that were active back into the queue. ``happened``: events in the window."""
+    if happened > MANY:
+        W.window[SPAN] //= 2
+    elif 4 * happened < MANY and W.window[SPAN] < FOREVER // 2:
+        W.window[SPAN] *= 2
     sets = W.top.shape[0]
     active = W.window[ACTIVE]
     many = 4 * active > sets
@@ -391,15 +400,17 @@ def run(
             if reason != OPEN:
                 return reason
             W.progress[0] = 0
+            W.window[BEFORE] = L.counts[EVENTS]
         left = FOREVER
         if exact == 1:
             left = 1
         reason = run_sets(P, S, W, L, tau_0, 0, 1, left, seed, reserve)
         if send_off(P, S, L) == HEAP_FULL:
-            return HEAP_FULL
-        if reason == LOG_FULL:
-            return LOG_FULL
-        close_window(S, W)
+            reason = HEAP_FULL
+        if reason == LOG_FULL or reason == HEAP_FULL:
+            W.window[BEFORE] -= L.counts[EVENTS]  # the caller takes the counts
+            return reason
+        close_window(S, W, MANY if exact == 1 else L.counts[EVENTS] - W.window[BEFORE])
         S.cursor[NOW] = L.latest[0]
 
 
