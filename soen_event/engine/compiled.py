@@ -12,7 +12,7 @@ import numpy as np
 
 from soen_event.engine import state as engine_state
 from soen_event.engine import windows
-from soen_event.engine.events import LOG_COLUMNS, ROUNDS, TRACE_COLUMNS, Log, Work, begin
+from soen_event.engine.events import LOG_COLUMNS, N_PHOTONS, N_TRACES, ROUNDS, TRACE_COLUMNS, Log, Work, begin
 from soen_event.engine.jit import compile_function
 from soen_event.engine.state import COUNTS, EVENTS, FOREVER, NOW
 from soen_event.engine.windows import (
@@ -73,6 +73,7 @@ class CompiledEngine:
             for _ in range(max(1, self.threads))
         ]
         self._kept: list[dict[str, np.ndarray]] = []
+        self._mixed = False
         self._state = state if state is not None else engine_state.fresh(plan)
         for log in self.logs:
             log.latest[0] = self._state.cursor[NOW]
@@ -105,6 +106,7 @@ class CompiledEngine:
         """
         before = int(self._state.counts[EVENTS])
         alone = exact or self._length <= 0
+        self._mixed = not alone  # one by one, events are logged as they happen
         step = self._shared if self.threads > 1 and not alone else self._by_one
         while True:
             spent = int(self._state.counts[EVENTS]) - before
@@ -204,54 +206,49 @@ class CompiledEngine:
         """Empty the logs into memory."""
         for log in self.logs:
             if log.used[: len(LOG_COLUMNS)].any():
-                self._kept.append(
-                    {
-                        name: getattr(log, name)[: log.used[table]].copy()
-                        for table, names in LOG_COLUMNS.items()
-                        for name in names
-                    }
-                )
+                self._kept.append(logged(log))
                 log.used[: len(LOG_COLUMNS)] = 0
 
     def drain(self) -> dict[str, np.ndarray]:
         """Take out what has been logged since the last call, in order: columns of :class:`Log` by name."""
         self._keep()
         if not self._kept:
-            self._kept.append(
-                {name: getattr(self.logs[0], name)[:0] for names in LOG_COLUMNS.values() for name in names}
-            )
+            self._kept.append(logged(self.logs[0]))
         out = {name: np.concatenate([part[name] for part in self._kept]) for name in self._kept[0]}
         self._kept = []
-        return in_order(out, self.plan)
+        return in_order(out, self.plan, self._mixed)
 
 
-def in_order(rows: dict[str, np.ndarray], plan: Plan) -> dict[str, np.ndarray]:
-    """Rows of a log in the order of their events: by time, then by loop or detector; a soma's own photon after those that came."""
+def logged(log: Log) -> dict[str, np.ndarray]:
+    """A copy of the filled rows of a log, with the keys of the events that they belong to."""
+    columns = [(name, table) for table, names in LOG_COLUMNS.items() for name in names]
+    columns += [("photon_key", N_PHOTONS), ("trace_key", N_TRACES)]
+    return {name: getattr(log, name)[: log.used[table]].copy() for name, table in columns}
+
+
+def in_order(rows: dict[str, np.ndarray], plan: Plan, mixed: bool) -> dict[str, np.ndarray]:
+    """Rows of a log in the order of their events, by time and key; rows of one event as they were written.
+
+    Unless they were ``mixed`` up, they are in that order already. (Where light takes no time, a later key may come first.)
+    """
     a = plan.arrays
-    late = np.zeros(len(plan.detector_ids), dtype=np.int64)
-    late[a.refractory_detector[a.refractory_detector >= 0]] = 1
     keys = {
-        "spike": (a.soma[rows["spike_neuron"]],),
-        "fluxon": (rows["fluxon_loop"],),
-        "photon": (rows["photon_detector"], late[rows["photon_detector"]]),
+        "spike": a.soma[rows["spike_neuron"]],
+        "fluxon": rows["fluxon_loop"],
+        "photon": rows.pop("photon_key"),
+        "trace": rows.pop("trace_key"),
     }
-    for table, minor in keys.items():
-        fs = rows[f"{table}_fs"]
-        if len(fs) > 1:
-            order = np.lexsort((*minor, fs))
-            for name in [n for n in rows if n.startswith(table)]:
-                rows[name] = rows[name][order]
-    fs = rows["trace_fs"]
-    if len(fs) > 1:
-        order = np.lexsort((rows["trace_loop"], fs))
-        if (np.diff(order) != 1).any():
+    for table, key in keys.items() if mixed else ():
+        order = np.lexsort((key, rows[f"{table}_fs"]))
+        if (order[1:] > order[:-1]).all():
+            continue
+        if table == "trace":  # their amplitudes are of different widths
             width = np.diff(a.mode_start)[rows["trace_loop"]]
-            begins = np.cumsum(width) - width
-            sorted_width = width[order]
-            shift = np.repeat(begins[order] - (np.cumsum(sorted_width) - sorted_width), sorted_width)
+            begins, moved = np.cumsum(width) - width, width[order]
+            shift = np.repeat(begins[order] - (np.cumsum(moved) - moved), moved)
             rows["trace_amplitude"] = rows["trace_amplitude"][np.arange(len(shift)) + shift]
-            for name in ("trace_fs", "trace_loop", "trace_mode", "trace_values"):
-                rows[name] = rows[name][order]
+        for name in (n for n in rows if n.startswith(table) and n != "trace_amplitude"):
+            rows[name] = rows[name][order]
     return rows
 
 
@@ -321,4 +318,7 @@ def new_log(
         ints(6),
         ints(len(COUNTS)),
         ints(1),
+        ints(1),
+        ints(rows),
+        ints(traces),
     )

@@ -31,10 +31,13 @@ from soen_event.engine.state import (
     LOST_EFFICIENCY,
     LOST_HOTSPOT,
     MISSED,
+    PHASE_SHIFT,
     PHOTON,
     PHOTONS_IN,
+    PLACE_MASK,
     SPIKES,
     STEPS,
+    TARGET_SHIFT,
     WAKES,
 )
 from soen_event.physics.detector import flux_after, flux_in_hotspot, recovery
@@ -151,6 +154,9 @@ class Log(NamedTuple):
     used: np.ndarray
     counts: np.ndarray
     latest: np.ndarray  # (1,) time of the latest event, fs
+    key: np.ndarray  # (1,) key of the present event, and those of the events that photon and trace rows belong to
+    photon_key: np.ndarray
+    trace_key: np.ndarray
 
 
 LOG_COLUMNS = {
@@ -809,6 +815,7 @@ def trace(P: Any, S: Any, L: Any, d: int, now: int) -> None:
     L.trace_fs[row] = now
     L.trace_loop[row] = d
     L.trace_mode[row] = me.mode
+    L.trace_key[row] = L.key[0]
     values = L.trace_values[row]
     values[T_Q] = me.q
     values[T_LEAK] = me.leak
@@ -851,16 +858,18 @@ def happen(
     L: Any,
     tau_0: float,
     now: int,
-    phase: int,
-    target: int,
+    key: int,
     ordinal: int,
     drawn: int,
     seed: int,
 ) -> None:
     """One event, with all that it does in the connected set of loops to which it belongs.
 
-    ``target``: a detector for HOTSPOT_END and PHOTON, a loop for KICK and LOOP. ``ordinal``: of a kick.
+    ``key``: its phase and target: a detector for HOTSPOT_END and PHOTON, a loop for KICK and LOOP. ``ordinal``: of a kick.
     """
+    phase = key >> PHASE_SHIFT
+    target = (key >> TARGET_SHIFT) & PLACE_MASK
+    L.key[0] = key
     L.counts[EVENTS] += 1
     if now > L.latest[0]:
         L.latest[0] = now
@@ -874,6 +883,7 @@ def happen(
                 L.photon_fs[row] = now
                 L.photon_detector[row] = target
                 L.photon_fate[row] = fate
+                L.photon_key[row] = L.key[0]
                 L.used[N_PHOTONS] = row + 1
             if fate == IN_HOTSPOT:
                 L.counts[LOST_HOTSPOT] += 1

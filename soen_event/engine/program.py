@@ -8,7 +8,7 @@ import numpy as np
 
 from soen_event.engine import state as engine_state
 from soen_event.engine import windows
-from soen_event.engine.compiled import in_order, new_log, new_work
+from soen_event.engine.compiled import logged, new_log, new_work
 from soen_event.engine.events import LOG_COLUMNS, N_AMPLITUDES, N_TRACES, ROUNDS, settle, touch
 from soen_event.engine.jit import compile_function
 from soen_event.physics.detector import flux_after, flux_in_hotspot
@@ -42,12 +42,7 @@ class _Change:
                 self.records, self.state, self.work, self.log, self.plan.tau_0, d, self.now, 0, 0.0
             )
         self.state.counts[:] += self.log.counts
-        rows = {
-            name: getattr(self.log, name)[: self.log.used[table]]
-            for table, names in LOG_COLUMNS.items()
-            for name in names
-        }
-        rows = in_order(rows, self.plan)
+        rows = logged(self.log)
         return {name: rows[name] for table in (N_TRACES, N_AMPLITUDES) for name in LOG_COLUMNS[table]}
 
 

@@ -27,7 +27,6 @@ import numpy as np
 import simpy
 from simpy.core import EventPriority
 
-from soen_event.engine.compiled import in_order
 from soen_event.engine.events import LOG_COLUMNS, ROUNDS, TRACE_COLUMNS, event_key
 from soen_event.engine.objects import Coupling, Detector, Loop, Neuron
 from soen_event.engine.state import (
@@ -375,7 +374,7 @@ class ReferenceEngine:
         out["trace_values"] = out["trace_values"].reshape(-1, TRACE_COLUMNS)
         for rows in self._log.values():
             rows.clear()
-        return in_order(out, self.plan)
+        return out
 
     def state(self) -> State:
         """The state as it is now, from which either engine can go on (a copy)."""

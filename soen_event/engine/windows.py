@@ -27,19 +27,20 @@ from soen_event.engine.events import (
     event_key,
     first_of_set,
     happen,
+    hot_until,
 )
 from soen_event.engine.queue import arrange, earlier, pop, push, rekey, replace
 from soen_event.engine.state import (
     EVENTS,
     FOREVER,
     HEAP_SIZE,
+    HOTSPOT_END,
     KICK,
     LOOP,
     NEXT_KICK,
     NEXT_PHOTON,
     NO_KEY,
     NOW,
-    PHASE_SHIFT,
     PHOTON,
     PLACE_MASK,
     TARGET_SHIFT,
@@ -307,30 +308,27 @@ def run_sets(
             # The set's first event: the head of its inbox, its first hotspot end, or its first loop.
             d = W.queue[base]
             now = S.next_fs[d]
-            phase = LOOP
-            target = d
+            key = event_key(LOOP, d, 0)
             ordinal = 0
             drawn = 0
             k = W.hot_first[g]
             if k >= 0:
-                cold = S.detectors[k].seen_fs + P.detectors[k].hotspot_fs
+                cold = hot_until(P, S, k)
                 if cold <= now:
                     now = cold
-                    phase = 1
-                    target = k
+                    key = event_key(HOTSPOT_END, k, 0)
             row = W.box_first[g]
             if row >= 0:
                 fs = W.box_fs[row]
-                if fs < now or (fs == now and W.box_key[row] < event_key(phase, target, 0)):
+                if fs < now or (fs == now and W.box_key[row] < key):
                     now = fs
-                    phase = W.box_key[row] >> PHASE_SHIFT
-                    target = (W.box_key[row] >> TARGET_SHIFT) & PLACE_MASK
+                    key = W.box_key[row]
                     ordinal = W.box_ordinal[row]
                     drawn = W.box_drawn[row]
                     W.box_first[g] = W.box_next[row]
             if now >= ends:
                 break
-            happen(P, S, W, L, tau_0, now, phase, target, ordinal, drawn, seed)
+            happen(P, S, W, L, tau_0, now, key, ordinal, drawn, seed)
             left -= 1
             if left <= 0:
                 break

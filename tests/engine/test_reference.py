@@ -10,12 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import soen_event as se
-from soen_event.engine import reference
+from soen_event.engine import objects, reference
 from soen_event.engine import state as engine_state
 from soen_event.engine.compiled import CompiledEngine
-from soen_event.engine.windows import BUDGET_SPENT, DONE
+from soen_event.engine.events import event_key
 from soen_event.engine.reference import Event, ReferenceEngine
 from soen_event.engine.state import COUNTS, EVENTS, HOTSPOT_END, KICK, LOOP, PHOTON
+from soen_event.engine.windows import BUDGET_SPENT, DONE
 from soen_event.physics import source
 from soen_event.plan import lower
 from soen_event.testing import cases
@@ -318,8 +319,8 @@ def test_a_wrong_bit_is_seen(monkeypatch):
     """The comparison can fail: one more rounding in the decays is enough."""
     task = Task.of(tree)
     compiled = task.run(("compiled", ALL))
-    right = reference.exp
-    monkeypatch.setattr(reference, "exp", lambda x: right(0.5 * x) ** 2)
+    right = objects.exp
+    monkeypatch.setattr(objects, "exp", lambda x: right(0.5 * x) ** 2)
     with pytest.raises(AssertionError):
         assert_same(task.run(("reference", ALL)), compiled)
 
@@ -346,7 +347,8 @@ def test_events_of_one_time_happen_in_the_order_of_their_keys():
     random.Random(1).shuffle(shuffled)
     env, happened = simpy.Environment(), []
     for key in shuffled:
-        Event(env, *key, lambda event, key=key: happened.append(key))
+        fs, phase, target, guide, ordinal = key
+        Event(env, fs, event_key(phase, target, guide), ordinal, lambda event, key=key: happened.append(key))
     while env.peek() < float("inf"):
         env.step()
     assert happened == keys
