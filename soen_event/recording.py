@@ -41,7 +41,7 @@ from soen_event.engine.events import TRACE_COLUMNS, TRACE_FIELDS
 from soen_event.engine.state import DETECTED, IN_DEAD_TIME, IN_HOTSPOT, MISSED
 from soen_event.errors import InputError, nearest
 from soen_event.physics.elementary import exp
-from soen_event.physics.flow import cubic, cubic_area
+from soen_event.physics.flow import cubic, turned
 from soen_event.physics.loop import HELD, PANEL, PI, RUN, TWO_PI, leak_after, leaked, rest_phase
 
 if TYPE_CHECKING:
@@ -768,11 +768,6 @@ def sample(
         out[j, 0] = q + (psi - leak) / beta
         out[j, 2] = q
         out[j, 3] = psi
-
-
-def turned(q: Any, c1: Any, c2: Any, c3: Any, beta: float, tau: float, t: Any) -> Any:
-    """Angle (rad) by which the phase of a flowing loop turns in ``t`` ns: beta_eff (ds + s dt/tau)."""
-    return beta * (cubic(q, c1, c2, c3, t) - q + cubic_area(q, c1, c2, c3, t) / tau)
 
 
 # ---------------------------------------------------------------------------------------------- the recording

@@ -505,7 +505,7 @@ class Simulation:
 
 def unfinished_fluxons(plan: Plan, state: State, now: int) -> np.ndarray:
     """Fluxons of every flowing loop since it was last touched, up to ``now`` (fs)."""
-    from soen_event.physics.flow import cubic, cubic_area
+    from soen_event.physics.flow import turned
     from soen_event.physics.loop import RUN, TWO_PI
 
     it, a = state.loops, plan.arrays
@@ -513,8 +513,7 @@ def unfinished_fluxons(plan: Plan, state: State, now: int) -> np.ndarray:
     k = np.flatnonzero((a.flow == 1) & (it["mode"] == RUN))
     if len(k):
         dt = (now - it["since"][k]) * 1e-6
-        course = it["q"][k], it["c1"][k], it["c2"][k], it["c3"][k]
-        turn = a.beta[k] * (cubic(*course, dt) - course[0] + cubic_area(*course, dt) / a.tau[k])
+        turn = turned(it["q"][k], it["c1"][k], it["c2"][k], it["c3"][k], a.beta[k], a.tau[k], dt)
         out[k] = ((it["theta"][k] + np.maximum(turn, 0.0)) / TWO_PI).astype(np.int64)
     return out
 

@@ -12,8 +12,8 @@ from scipy.integrate import quad
 import soen_event as se
 from soen_event.engine.jit import compiled
 from soen_event.physics import flow
+from soen_event.physics.flow import turned
 from soen_event.plan import lower
-from soen_event.recording import turned
 
 FAST = compiled(flow)
 CASES = max(settings().max_examples // 2, 25)

@@ -118,7 +118,7 @@ _announced = False
 
 @contextmanager
 def announce_compilation() -> Iterator[None]:
-    """Say on standard error what takes so long, if the engine has to be compiled first (about half a minute, once per installation)."""
+    """Say on standard error what takes so long, if the engine has to be compiled first (about a minute, once per installation)."""
     global _announced
     import numba
 
@@ -131,7 +131,7 @@ def announce_compilation() -> Iterator[None]:
     _announced = True
     start = time.monotonic()
     sys.stderr.write(
-        "soen-event: compiling the engine; this happens once per installation and takes about half a minute ...\n"
+        "soen-event: compiling the engine; this happens once per installation and takes about a minute ...\n"
     )
     sys.stderr.flush()
     yield

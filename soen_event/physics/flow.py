@@ -35,13 +35,18 @@ TOUCH = 0.2  # of the tolerance: a loop this far below its threshold that is bei
 NEAR = 1.0e-5  # a loop wakes this far below its threshold
 
 
-def cubic(c0: float, c1: float, c2: float, c3: float, t: float) -> float:
+def cubic(c0: Any, c1: Any, c2: Any, c3: Any, t: Any) -> Any:
     return c0 + t * (c1 + t * (c2 + t * c3))
 
 
-def cubic_area(c0: float, c1: float, c2: float, c3: float, t: float) -> float:
+def cubic_area(c0: Any, c1: Any, c2: Any, c3: Any, t: Any) -> Any:
     """Integral of the cubic from 0 to ``t``."""
     return t * (c0 + t * (0.5 * c1 + t * (c2 / 3.0 + t * 0.25 * c3)))
+
+
+def turned(q: Any, c1: Any, c2: Any, c3: Any, beta: Any, tau: Any, t: Any) -> Any:
+    """Angle (rad) by which the phase of a flowing loop turns in ``t`` ns: beta_eff (ds + s dt/tau)."""
+    return beta * (cubic(q, c1, c2, c3, t) - q + cubic_area(q, c1, c2, c3, t) / tau)
 
 
 def cubic_square_area(c0: float, c1: float, c2: float, c3: float, t: float) -> float:
