@@ -36,8 +36,10 @@ _HOME = {
     "Soma": "parts",
     "Stimulus": "stimulus",
     "Synapse": "parts",
+    "TiledNetwork": "tiled",
     "Transmitter": "parts",
     "Waveguide": "parts",
+    "Wiring": "tiled",
     "lower": "plan",
 }
 _ROOMS = ("builders", "plotting", "stimulus", "testing", "units")
@@ -64,6 +66,7 @@ if TYPE_CHECKING:
     from soen_event.plan import Plan, lower
     from soen_event.recording import Recording
     from soen_event.stimulus import Stimulus
+    from soen_event.tiled import TiledNetwork, Wiring
 
 
 def __getattr__(name: str) -> Any:

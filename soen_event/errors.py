@@ -19,6 +19,10 @@ class InputError(ValueError):
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return `` (did you mean 'x'?)`` for the known word nearest to ``word``, or an empty string."""
+    """Return `` (did you mean 'x'?)`` for the known word nearest to ``word``, or an empty string.
+
+    Of very many ids, those that their ``near`` method chooses are looked at.
+    """
+    known = known.near(word) if hasattr(known, "near") else known
     close = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.5)
     return f" (did you mean {close[0]!r}?)" if close else ""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from soen_event.device import Device
     from soen_event.network import Network
     from soen_event.parts import Drive
+    from soen_event.tiled import TiledNetwork
 
 NO_THRESHOLD = 1.0e300
 LONGEST_WAY = 2**60  # fs (19 minutes); later than any run ends, and two of them and the clock still fit 63 bits
@@ -122,16 +124,16 @@ class Plan:
     arrays: Arrays
     sources: Sources
     tau_0: float
-    loop_ids: tuple[str, ...]
-    detector_ids: tuple[str, ...]
-    neuron_ids: tuple[str, ...]
-    coupling_ids: tuple[str, ...]
-    guide_ids: tuple[str, ...]
+    loop_ids: Sequence[str]
+    detector_ids: Sequence[str]
+    neuron_ids: Sequence[str]
+    coupling_ids: Sequence[str]
+    guide_ids: Sequence[str]
     warnings: tuple[str, ...] = ()
     inductance: None = None
 
     @cached_property
-    def loop_index(self) -> dict[str, int]:
+    def loop_index(self) -> Mapping[str, int]:
         """Row of every loop by id; a neuron's id names its soma."""
         index = {name: k for k, name in enumerate(self.loop_ids)}
         for k, name in enumerate(self.neuron_ids):
@@ -139,12 +141,21 @@ class Plan:
         return index
 
     @cached_property
-    def detector_index(self) -> dict[str, int]:
+    def detector_index(self) -> Mapping[str, int]:
         return {name: k for k, name in enumerate(self.detector_ids)}
 
     @cached_property
-    def neuron_index(self) -> dict[str, int]:
+    def neuron_index(self) -> Mapping[str, int]:
         return {name: k for k, name in enumerate(self.neuron_ids)}
+
+    @property
+    def own_synapses(self) -> tuple[Sequence[str], np.ndarray]:
+        """Ids of the network's synapses, ascending, and their rows among the detectors."""
+        own = [k for k, name in enumerate(self.detector_ids) if not name.endswith(".refractory.synapse")]
+        return [self.detector_ids[k] for k in own], np.array(own, dtype=np.int64)
+
+    def _names(self) -> bytes:
+        return "\0".join((*self.loop_ids, "", *self.detector_ids, "", *self.neuron_ids)).encode()
 
     @cached_property
     def digest(self) -> str:
@@ -152,8 +163,9 @@ class Plan:
         total = hashlib.blake2b(digest_size=16)
         for table in (self.arrays, self.sources):
             for name, column in zip(table._fields, table, strict=True):
-                total.update(name.encode() + str(column.dtype).encode() + np.ascontiguousarray(column).tobytes())
-        total.update("\0".join((*self.loop_ids, "", *self.detector_ids, "", *self.neuron_ids)).encode())
+                total.update(name.encode() + str(column.dtype).encode())
+                total.update(np.ascontiguousarray(column).data)
+        total.update(self._names())
         total.update(repr(self.tau_0).encode())
         return total.hexdigest()
 
@@ -251,7 +263,10 @@ def _resting_range(sources: Sources, row: int, ib: float, beta: float) -> tuple[
 
 
 def lower(
-    network: Network, drives: tuple[Drive, ...] | list[Drive] = (), resolution: str = "fluxon", tol: float = 1e-4
+    network: Network | TiledNetwork,
+    drives: tuple[Drive, ...] | list[Drive] = (),
+    resolution: str = "fluxon",
+    tol: float = 1e-4,
 ) -> Plan:
     """Lower a network, with further flux drives of a stimulus, to a :class:`Plan`.
 
@@ -260,6 +275,10 @@ def lower(
     Raises :class:`~soen_event.errors.InputError` with every fault of the network, or for what the engines do not run yet
     (a temperature above 0 K).
     """
+    from soen_event.network import Network
+
+    if not isinstance(network, Network):
+        return network.lower(drives, resolution, tol)
     network.check()
     device = network.device
     if device.temperature > 0.0:

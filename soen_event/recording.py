@@ -29,7 +29,7 @@ import secrets
 import struct
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
@@ -364,6 +364,8 @@ def _short(trouble: BaseException) -> str:
 
 def _plain(value: Any) -> Any:
     """What JSON does not know, as what it knows."""
+    if hasattr(value, "as_dict"):
+        return value.as_dict()
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     if isinstance(value, os.PathLike):
@@ -373,6 +375,20 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Iterable):
         return list(value)
     raise TypeError(f"{type(value).__name__} can not stand in a recording's header")
+
+
+def _ids(stored: Any) -> Sequence[str]:
+    """Ids as a header holds them: a tuple, or those of a tiled network, which are made when they are asked for."""
+    from soen_event.tiled import TiledIds
+
+    if isinstance(stored, Mapping):
+        return TiledIds.from_dict(stored)
+    return stored if isinstance(stored, TiledIds) else tuple(stored)
+
+
+def _places(ids: Sequence[str]) -> Mapping[str, int]:
+    """Row by id."""
+    return ids.places if hasattr(ids, "places") else {name: k for k, name in enumerate(ids)}
 
 
 def _completed(header: Mapping[str, Any]) -> dict[str, Any]:
@@ -488,6 +504,7 @@ def _contents(path: Path, file: Any) -> tuple[Tables, dict[str, Any], dict[str, 
             "read it with the soen-event that wrote it"
         )
     header = json.loads(file["header"][()].tobytes())
+    header.update({kind: _ids(header[kind]) for kind in ("loop_ids", "detector_ids", "neuron_ids")})
     found = [_unpacked(file[f"commit/{k}"][()].tobytes()) for k in (0, 1)]
     commits = [commit for commit in found if commit is not None]
     if not commits:
@@ -797,6 +814,13 @@ def _brief(value: Any) -> str:
     return f"{len(value)} times" if isinstance(value, np.ndarray) else repr(value)
 
 
+def _by_loop(ids: Sequence[str], value: Callable[[int], _T]) -> Mapping[str, _T]:
+    """Something of every loop: a dict, or worked out when it is asked for where the ids are too."""
+    if isinstance(ids, tuple):
+        return {name: value(k) for k, name in enumerate(ids)}
+    return ById(ids, lambda name: _row(_places(ids), name, "Recording.energy", "loop"), value, len(ids))
+
+
 class Recording:
     """What happened in a run: events by id, currents and fluxes at any time, energies, and where all of it came from.
 
@@ -824,16 +848,16 @@ class Recording:
         self._header = _completed(header)
         if plan is not None:
             for kind in ("loop_ids", "detector_ids", "neuron_ids"):
-                self._header[kind] = list(getattr(plan, kind))
+                self._header[kind] = getattr(plan, kind)
             self._header.setdefault("plan_digest", plan.digest)
         self._progress = dict(progress)
         self._tables: Tables = {}
         for table, schema in TABLES.items():
             given = tables.get(table) or {name: np.zeros((0, *shape), kind) for name, (kind, shape) in schema.items()}
             self._tables[table] = {name: _frozen(column) for name, column in _checked_rows(table, given).items()}
-        self.loop_ids: tuple[str, ...] = tuple(self._header["loop_ids"])
-        self.detector_ids: tuple[str, ...] = tuple(self._header["detector_ids"])
-        self.neuron_ids: tuple[str, ...] = tuple(self._header["neuron_ids"])
+        self.loop_ids: Sequence[str] = _ids(self._header["loop_ids"])
+        self.detector_ids: Sequence[str] = _ids(self._header["detector_ids"])
+        self.neuron_ids: Sequence[str] = _ids(self._header["neuron_ids"])
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], network: Network | None = None) -> Recording:
@@ -930,6 +954,11 @@ class Recording:
             raise InputError(
                 "Recording.network: the recording does not hold its network; load it with Recording.load(path, network)"
             )
+        if "tiled" in self._header["network"]:
+            raise InputError(
+                "Recording.network: of a tiled network the recording holds the cell and digests; load it with "
+                "Recording.load(path, network)"
+            )
         return Network.from_dict(self._header["network"])
 
     @property
@@ -968,7 +997,9 @@ class Recording:
         return dict(self._tables[name])
 
     @cached_property
-    def _loop_index(self) -> dict[str, int]:
+    def _loop_index(self) -> Mapping[str, int]:
+        if hasattr(self.loop_ids, "with_somas"):
+            return self.loop_ids.with_somas(self.neuron_ids)
         index = {name: k for k, name in enumerate(self.loop_ids)}
         for name in self.neuron_ids:
             if f"{name}.soma" in index:
@@ -976,12 +1007,12 @@ class Recording:
         return index
 
     @cached_property
-    def _detector_index(self) -> dict[str, int]:
-        return {name: k for k, name in enumerate(self.detector_ids)}
+    def _detector_index(self) -> Mapping[str, int]:
+        return _places(self.detector_ids)
 
     @cached_property
-    def _neuron_index(self) -> dict[str, int]:
-        return {name: k for k, name in enumerate(self.neuron_ids)}
+    def _neuron_index(self) -> Mapping[str, int]:
+        return _places(self.neuron_ids)
 
     def _loop(self, name: str, where: str) -> int:
         return _row(self._loop_index, name, where, "dendrite or neuron")
@@ -1092,13 +1123,15 @@ class Recording:
         self,
         table: str,
         what: str,
-        ids: tuple[str, ...],
+        ids: Sequence[str],
         find: Callable[[str], int],
         keep: Callable[[NDArray[np.int64]], NDArray[np.bool_]] | None,
     ) -> ById[NDArray[np.float64]]:
         """Times by id in ``table``, for the parts of which it was recorded."""
         asked: Mapping[str, Any] | None = self._header.get("record")
-        chosen = None if asked is None else frozenset(asked.get(table) or ())
+        chosen: Any = None if asked is None else _ids(asked.get(table) or ())
+        if isinstance(chosen, tuple):
+            chosen = frozenset(chosen)
 
         def found(name: str) -> int:
             k = find(name)
@@ -1109,7 +1142,7 @@ class Recording:
                 )
             return k
 
-        kept = ids if chosen is None else tuple(name for name in ids if name in chosen)
+        kept = ids if chosen is None or chosen is ids or chosen == ids else tuple(n for n in ids if n in chosen)
 
         def times(k: int) -> NDArray[np.float64]:
             return self._turns(k) if table == "fluxons" and self._flows(k) else self._times(table, k, keep)
@@ -1310,10 +1343,9 @@ class Recording:
         }
         return {
             "total": {name: float(math.fsum(column) * unit) for name, column in columns.items()},
-            "loops": {
-                loop: {name: float(column[k] * unit) for name, column in columns.items()}
-                for k, loop in enumerate(self.loop_ids)
-            },
+            "loops": _by_loop(
+                self.loop_ids, lambda k: {name: float(column[k] * unit) for name, column in columns.items()}
+            ),
         }
 
     # ------------------------------------------------------------------ to other libraries

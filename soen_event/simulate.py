@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from soen_event.network import Network
     from soen_event.recording import Recording
     from soen_event.stimulus import Stimulus
+    from soen_event.tiled import TiledNetwork
 
 RECORDABLE = ("spikes", "fluxons", "photons", "detections", "currents", "fluxes", "energy")
 ENGINES = ("compiled", "reference")
@@ -30,7 +31,7 @@ _CHUNK = {"compiled": 200_000, "reference": 2_000}
 
 
 def simulate(
-    network: Network | str | os.PathLike[str],
+    network: Network | TiledNetwork | str | os.PathLike[str],
     photons: Any = None,
     duration: float | None = None,
     *,
@@ -47,7 +48,7 @@ def simulate(
     """Run ``network`` on ``photons`` for ``duration`` ns and return its :class:`~soen_event.recording.Recording`.
 
     Arguments:
-        network: a :class:`~soen_event.network.Network` or the path of a network file.
+        network: a :class:`~soen_event.network.Network`, a :class:`~soen_event.tiled.TiledNetwork` or the path of a network file.
         photons: arrival times in ns by synapse id, a :class:`~soen_event.stimulus.Stimulus`, or the path of a photon file.
         duration: ns, > 0. Events up to and including this time happen.
         engine: ``"compiled"`` (Numba) or ``"reference"`` (SimPy); the same events and bits, the first many times faster.
@@ -97,7 +98,7 @@ class Simulation:
 
     def __init__(
         self,
-        network: Network | str | os.PathLike[str],
+        network: Network | TiledNetwork | str | os.PathLike[str],
         photons: Any = None,
         *,
         engine: str = "compiled",
@@ -113,6 +114,7 @@ class Simulation:
         from soen_event.network import Network
         from soen_event.physics.random import checked_seed
         from soen_event.stimulus import Stimulus
+        from soen_event.tiled import TiledNetwork
 
         faults = []
         if engine not in ENGINES:
@@ -135,9 +137,10 @@ class Simulation:
             raise InputError(faults)
         if isinstance(network, str | os.PathLike):
             network = Network.load(network)
-        if not isinstance(network, Network):
+        if not isinstance(network, Network | TiledNetwork):
             raise InputError(
-                f"simulate.network: {type(network).__name__} is not a Network; give a soen_event.Network or a path to a file"
+                f"simulate.network: {type(network).__name__} is not a Network; give a soen_event.Network, a TiledNetwork "
+                "or a path to a file"
             )
         self.network = network.copy()
         self.stimulus: Stimulus = Stimulus.coerce(photons)
@@ -157,7 +160,7 @@ class Simulation:
             "engine": engine,
             "resolution": resolution,
             "tol": self.tol,
-            "record": {k: [self._ids(k)[j] for j in np.flatnonzero(v)] for k, v in self.wanted.items()},
+            "record": {k: self._recorded(k, v) for k, v in self.wanted.items()},
             "duration_ns": duration,
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "plan_digest": self.plan.digest,
@@ -191,7 +194,7 @@ class Simulation:
         until_fs = FOREVER - 1 if until is None else int(np.rint(float(until) * 1e6))
         left = 2**62 if events is None else int(events)
         show = _progress(progress)
-        start, last_write = time.monotonic(), time.monotonic()
+        start, last_write, pause = time.monotonic(), time.monotonic(), 0.5
         from soen_event.engine.windows import DONE
 
         while left > 0:
@@ -205,9 +208,10 @@ class Simulation:
             now = time.monotonic()
             if show is not None and until is not None:
                 show(min(self.now, until), until, now - start)
-            if now - last_write > 0.5:
+            if self._out is not None and now - last_write > pause:
                 self._sink.commit(self._progress())
-                last_write = now
+                last_write = time.monotonic()
+                pause = max(0.5, 20.0 * (last_write - now))  # of a large network a commit takes a while
         done = reason == DONE if left > 0 or events is None else False
         if done and until is not None:
             self._until_fs = max(self._until_fs, until_fs)
@@ -240,8 +244,8 @@ class Simulation:
         self._collect()
         if self._out is not None:
             self._sink.commit(self._progress())
-            return Recording.load(self._out)
-        return Recording(self.plan, self._sink.tables(), self._header, self._progress())
+            return Recording.load(self._out, self._not_in_header())
+        return Recording(self.plan, self._sink.tables(), self._header, self._progress(), self._not_in_header())
 
     def finish(self) -> Recording:
         """Close the output file, if any, and return the recording."""
@@ -249,9 +253,15 @@ class Simulation:
 
         self._collect()
         if self._out is None:
-            return Recording(self.plan, self._sink.tables(), self._header, self._progress())
+            return Recording(self.plan, self._sink.tables(), self._header, self._progress(), self._not_in_header())
         self._sink.close(self._progress())
-        return Recording.load(self._out)
+        return Recording.load(self._out, self._not_in_header())
+
+    def _not_in_header(self) -> Any:
+        """The network, if it is too large for a recording's header."""
+        from soen_event.network import Network
+
+        return None if isinstance(self.network, Network) else self.network
 
     # ------------------------------------------------------------------ changing a run
 
@@ -320,6 +330,8 @@ class Simulation:
         """
         import h5py
 
+        from soen_event.recording import _plain as _plain_json
+
         path = Path(path)
         if path.exists() and not overwrite:
             raise InputError(f"{path}: exists already; choose another name or give overwrite=True")
@@ -337,7 +349,7 @@ class Simulation:
         temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
         try:
             with h5py.File(temporary, "w", libver="latest") as file:
-                file.attrs["head"] = np.void(json.dumps(head).encode())
+                file.attrs["head"] = np.void(json.dumps(head, default=_plain_json).encode())
                 group = file.create_group("state")
                 for name, column in zip(State._fields, state, strict=True):
                     group.create_dataset(
@@ -362,8 +374,12 @@ class Simulation:
         overwrite: bool = False,
         engine: str | None = None,
         threads: int = 1,
+        network: Any = None,
     ) -> Simulation:
-        """Continue from a checkpoint, in either engine. Raises InputError if the file is damaged or from another version."""
+        """Continue from a checkpoint, in either engine. Raises InputError if the file is damaged or from another version.
+
+        ``network``: the network that ran; needed if it was tiled, because a checkpoint holds the arrays of none.
+        """
         import h5py
 
         from soen_event.network import Network
@@ -388,7 +404,11 @@ class Simulation:
             raise InputError(f"{path}: is not a checkpoint of this version; write one with Simulation.checkpoint")
         header = head["header"]
         self = cls.__new__(cls)
-        self.network = Network.from_dict(header["network"])
+        if network is None and "tiled" in header["network"]:
+            raise InputError(
+                f"{path}: is of a tiled network, whose arrays it does not hold; give it: Simulation.restore(path, network=...)"
+            )
+        self.network = Network.from_dict(header["network"]) if network is None else network.copy()
         from soen_event.stimulus import Stimulus
 
         drives = [Drive(**d) for d in header["drives"]]
@@ -454,11 +474,7 @@ class Simulation:
         from soen_event.recording import FileSink, MemorySink
 
         self._out = None if out is None else Path(out)
-        ids = {
-            "loop_ids": list(self.plan.loop_ids),
-            "detector_ids": list(self.plan.detector_ids),
-            "neuron_ids": list(self.plan.neuron_ids),
-        }
+        ids = {kind: getattr(self.plan, kind) for kind in ("loop_ids", "detector_ids", "neuron_ids")}
         self._header = {**self._header, **ids}
         self._sink: Any = MemorySink() if out is None else FileSink(out, self._header, overwrite=overwrite)
 
@@ -481,15 +497,19 @@ class Simulation:
         return {
             "now_fs": now,
             "counts": counts,
-            "fluxons": (loops["fluxons"] + more).tolist(),
-            "slip_loss": loops["slip_loss"].tolist(),
-            "leak_loss": loops["leak_loss"].tolist(),
-            "purge_loss": loops["purge_loss"].tolist(),
-            "q_end": loops["q"].tolist(),
+            "fluxons": loops["fluxons"] + more,
+            "slip_loss": np.array(loops["slip_loss"]),
+            "leak_loss": np.array(loops["leak_loss"]),
+            "purge_loss": np.array(loops["purge_loss"]),
+            "q_end": np.array(loops["q"]),
         }
 
-    def _ids(self, what: str) -> tuple[str, ...]:
-        return self.plan.detector_ids if what == "photons" else self.plan.loop_ids
+    def _recorded(self, what: str, flags: np.ndarray) -> Any:
+        """Ids of what is kept. Of a tiled network all of them are not spelled out."""
+        ids = self.plan.detector_ids if what == "photons" else self.plan.loop_ids
+        if not isinstance(ids, tuple) and flags.all():
+            return ids
+        return [ids[j] for j in np.flatnonzero(flags).tolist()]
 
     def _detector(self, synapse: str, where: str) -> int:
         index = self.plan.detector_index
@@ -529,8 +549,7 @@ _TABLES = {
 
 def _lowered(stimulus: Stimulus, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
     """Photons as (fs, row of the detector), sorted. Only a network's own synapses can be addressed."""
-    own = [name for name in plan.detector_ids if not name.endswith(".refractory.synapse")]
-    rows = np.array([plan.detector_index[name] for name in own], dtype=np.int64)
+    own, rows = plan.own_synapses
     fs, place = stimulus.lower(own)
     return fs, rows[place]
 
@@ -592,7 +611,7 @@ def _wanted(record: Any, plan: Plan) -> dict[str, np.ndarray]:
         what = same.get(what, what)
         if what not in flags:
             continue  # spikes and energy are always kept
-        if ids is None:
+        if ids is None or isinstance(ids, Mapping) or hasattr(ids, "places"):  # all, those of a tiled network too
             flags[what][:] = 1
             continue
         index = plan.detector_index if what == "photons" else plan.loop_index

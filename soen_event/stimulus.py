@@ -18,7 +18,7 @@ import os
 import re
 import secrets
 import string
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -54,6 +54,30 @@ _LISTED = 20  # faults of one kind that are spelled out
 _COLUMNS = ("synapse", "time")
 _SUFFIXES = {".csv": "CSV", ".npz": "NPZ", ".h5": "HDF5", ".hdf5": "HDF5"}
 _TO_NS = {"ps": 1e-3, "ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
+
+
+class _Trains(Mapping[Id, "NDArray[np.float64]"]):
+    """Trains by position, kept as two columns, so that a million synapses need no object each.
+
+    ``position``: int64, ascending; ``time``: ns, ascending within a position.
+    """
+
+    def __init__(self, position: NDArray[np.int64], time: NDArray[np.float64]):
+        self.position, self.time = position, time
+        self.known, first = np.unique(position, return_index=True)
+        self._ends = np.append(first, len(position))
+
+    def __getitem__(self, key: Id) -> NDArray[np.float64]:
+        j = int(np.searchsorted(self.known, key)) if isinstance(key, int) else len(self.known)
+        if j == len(self.known) or self.known[j] != key:
+            raise KeyError(key)
+        return self.time[self._ends[j] : self._ends[j + 1]]
+
+    def __iter__(self) -> Iterator[Id]:
+        return iter(self.known.tolist())
+
+    def __len__(self) -> int:
+        return len(self.known)
 
 
 class Stimulus:
@@ -109,7 +133,8 @@ class Stimulus:
         """One row a photon.
 
         Args:
-            synapse: ids (strings), or positions in the sorted list of synapse ids (integers), shape (n,).
+            synapse: ids (strings), or positions in the sorted list of synapse ids (integers), shape (n,). Positions
+                stay arrays: millions of rows take no time.
             time: arrival times in ns, shape (n,). Rows of different synapses may interleave in any order; the rows of
                 each synapse must ascend.
 
@@ -161,7 +186,7 @@ class Stimulus:
         )
 
     @classmethod
-    def _of(cls, trains: dict[Id, NDArray[np.float64]], drives: Iterable[Drive] = ()) -> Stimulus:
+    def _of(cls, trains: Mapping[Id, NDArray[np.float64]], drives: Iterable[Drive] = ()) -> Stimulus:
         """From trains that are known to be right."""
         made = cls.__new__(cls)
         made._photons = _frozen(trains)
@@ -188,6 +213,8 @@ class Stimulus:
     @property
     def count(self) -> int:
         """The number of photons."""
+        if isinstance(self._photons, _Trains):
+            return self._photons.time.size
         return sum(train.size for train in self._photons.values())
 
     @property
@@ -307,31 +334,48 @@ class Stimulus:
             InputError: a train is for a synapse that the network does not have; lists every such id, with the nearest
                 known one.
         """
-        ids = list(synapse_ids)
-        position = {key: index for index, key in enumerate(ids)}
-        alphabetical = sorted(ids)
-        if order is None:
-            rank_of = {key: rank for rank, key in enumerate(alphabetical)}
-            rank = np.array([rank_of[key] for key in ids], dtype=np.int64)
+        ids: Sequence[str] = synapse_ids
+        position: Mapping[str, int]
+        rank: NDArray[np.int64] | None = None
+        if order is None and hasattr(ids, "places"):  # TiledIds: ascending, and never spelled out
+            alphabetical, position = ids, ids.places
         else:
-            rank = np.asarray(order, dtype=np.int64)
-            if rank.shape != (len(ids),):
-                raise InputError(f"Stimulus.lower.order: shape {rank.shape} is not one rank for each of {len(ids)} ids")
+            ids = list(ids)
+            position = {key: index for index, key in enumerate(ids)}
+            alphabetical = sorted(ids)
+            rank = np.empty(len(ids), dtype=np.int64)
+            rank[[position[key] for key in alphabetical]] = np.arange(len(ids))
+            if order is not None:
+                rank = np.asarray(order, dtype=np.int64)
+        if rank is not None and rank.shape != (len(ids),):
+            raise InputError(f"Stimulus.lower.order: shape {rank.shape} is not one rank for each of {len(ids)} ids")
+        if isinstance(self._photons, _Trains):
+            faults = [_no_position(key, len(ids)) for key in self._photons.known.tolist() if key >= len(ids)]
+            if faults:
+                raise InputError(_capped(faults))
+            where = self._photons.position
+            if rank is not None:
+                where = np.array([position[key] for key in alphabetical], dtype=np.int64)[where]
+            time_fs = ns_to_fs(self._photons.time)
+        else:
+            time_fs, where = self._gathered(alphabetical, position)
+        row = np.lexsort((where, time_fs) if rank is None else (where, rank[where], time_fs))
+        return time_fs[row], where[row]
+
+    def _gathered(
+        self, alphabetical: Sequence[str], position: Mapping[str, int]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Times (fs) and synapses of all photons, train by train."""
         faults, times, index = [], [np.empty(0)], [np.empty(0, dtype=np.int64)]
         for key in self.synapses:
             name = key
             if isinstance(key, int):
-                if key >= len(ids):
-                    faults.append(
-                        f"photons[{key}]: there is no synapse at position {key} because the network has {len(ids)}; "
-                        f"positions run from 0 to {len(ids) - 1}"
-                        if ids
-                        else f"photons[{key}]: the network has no synapses; add one or leave the photons out"
-                    )
+                if key >= len(alphabetical):
+                    faults.append(_no_position(key, len(alphabetical)))
                     continue
                 name = alphabetical[key]
             if name not in position:
-                hint = nearest(str(name), ids) if len(faults) < _LISTED else ""
+                hint = nearest(str(name), position) if len(faults) < _LISTED else ""
                 faults.append(f"photons[{name!r}]: the network has no synapse of this id{hint}; rename or remove it")
                 continue
             train = self._photons[key]
@@ -339,10 +383,7 @@ class Stimulus:
             index.append(np.full(train.size, position[str(name)], dtype=np.int64))
         if faults:
             raise InputError(faults)
-        time_fs = ns_to_fs(np.concatenate(times))
-        where = np.concatenate(index)
-        row = np.lexsort((where, rank[where], time_fs))
-        return time_fs[row], where[row]
+        return ns_to_fs(np.concatenate(times)), np.concatenate(index)
 
     def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
         """Write the photons to a CSV, NPZ or HDF5 file; `load` gives the same stimulus back, to the last bit.
@@ -988,8 +1029,8 @@ def _from_columns(
     place: str,
     where: Callable[[int], str],
     earlier: Sequence[str] = (),
-) -> dict[Id, NDArray[np.float64]]:
-    """Trains from one row a photon.
+) -> Mapping[Id, NDArray[np.float64]]:
+    """Trains from one row a photon; of positions, as two columns.
 
     ``where`` names the place of row i; ``earlier`` are faults that were found before and are reported with the others.
     """
@@ -1018,16 +1059,29 @@ def _from_columns(
     elif kind not in "Uiu":
         raise InputError(f"{place}: synapse has the type {synapse.dtype}; give ids (strings) or positions (integers)")
     unique, first, code = np.unique(synapse, return_index=True, return_inverse=True)
-    keys: list[Id] = unique.tolist()
+    keys: list[Id] = unique.tolist() if kind not in "iu" else []
     unnamed = []
-    for key, row in zip(keys, first.tolist(), strict=True):
+    doubtful = keys if kind not in "iu" else unique[unique < 0].tolist()
+    for key, row in zip(doubtful, first.tolist(), strict=False):
         fault = _id_fault(key)
         if fault:
             unnamed.append(f"{where(row)}: synapse {key!r}: {fault}")
     faults = list(earlier) + _capped(unnamed) + _time_faults(times, code, where, "sort the rows by time")
     if faults:
         raise InputError(faults)
+    if kind in "iu":
+        row = np.lexsort((times, code))
+        return _Trains(synapse[row].astype(np.int64), times[row] + 0.0)
     return _grouped(keys, code, times)
+
+
+def _no_position(key: int, count: int) -> str:
+    if not count:
+        return f"photons[{key}]: the network has no synapses; add one or leave the photons out"
+    return (
+        f"photons[{key}]: there is no synapse at position {key} because the network has {count}; positions run from 0 "
+        f"to {count - 1}"
+    )
 
 
 def _grouped(keys: Sequence[Id], code: NDArray[np.intp], time: NDArray[np.float64]) -> dict[Id, NDArray[np.float64]]:
@@ -1071,10 +1125,13 @@ def _indexed(place: str) -> Callable[[int], str]:
     return lambda i: f"{place}[{i}]"
 
 
-def _frozen(trains: dict[Id, NDArray[np.float64]]) -> Mapping[Id, NDArray[np.float64]]:
+def _frozen(trains: Mapping[Id, NDArray[np.float64]]) -> Mapping[Id, NDArray[np.float64]]:
+    if isinstance(trains, _Trains):
+        trains.time.setflags(write=False)
+        return trains
     for train in trains.values():
         train.setflags(write=False)
-    return MappingProxyType(trains)
+    return MappingProxyType(dict(trains))
 
 
 def _merged(stimuli: Sequence[Stimulus]) -> Stimulus:

@@ -32,7 +32,7 @@ import math
 import random
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial, wraps
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -640,7 +640,7 @@ def _same_state(one: Simulation, other: Simulation, how: str, photons_left: bool
     if engine_state.same(mine, its):
         return
     plan = one.plan
-    labels: dict[str, tuple[str, ...]] = {
+    labels: dict[str, Sequence[str]] = {
         "loops": plan.loop_ids,
         "next_fs": plan.loop_ids,
         "detectors": plan.detector_ids,

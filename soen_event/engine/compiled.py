@@ -77,7 +77,8 @@ class CompiledEngine:
         self._state = state if state is not None else engine_state.fresh(plan)
         for log in self.logs:
             log.latest[0] = self._state.cursor[NOW]
-        self.work = new_work(self.records, self.BOX, max(1, self.threads))
+        sets = len(self.records.group_start) - 1
+        self.work = new_work(self.records, max(self.BOX, 2 * sets), max(1, self.threads))
         self._length = int(compile_function(windows.look_out, persistent=True)(self.records))
         self._run = compile_function(windows.run, persistent=True)
         prepare = compile_function(windows.prepare, persistent=True)

@@ -227,9 +227,11 @@ NEXT_KICK, NEXT_PHOTON, HEAP_SIZE, NOW = range(4)
 
 def _records(fields: list[tuple[str, str]], columns: dict[str, np.ndarray]) -> np.ndarray:
     table = np.zeros(len(next(iter(columns.values()))), dtype=np.dtype(fields)).view(np.recarray)
-    for name, _ in fields:
-        if name in columns:
-            table[name] = columns[name]
+    given = [name for name, _ in fields if name in columns]
+    for first in range(0, len(table), 1 << 12):  # some records at a time stay in cache
+        rows = slice(first, first + (1 << 12))
+        for name in given:
+            table[name][rows] = columns[name][rows]
     return table
 
 

@@ -260,6 +260,12 @@ def open_window(
     W.window[STAGE] = UNDER_WAY
     if exact == 0:
         gather(W, ends)
+        if 16 * W.window[ACTIVE] > sets:  # many: take them in the order in which they lie in memory
+            at = 0
+            for g in range(sets):
+                if W.is_active[g] == 1:
+                    W.active[at] = g
+                    at += 1
     return OPEN
 
 
