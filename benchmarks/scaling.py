@@ -253,13 +253,15 @@ def picture(rows: list[dict[str, Any]], path: Path) -> None:
             some = [row for row in rows if row["activity"] == activity]
             if some:
                 label = "one photon per us" if activity == 1.0 else "a tenth of that"
-                axis.loglog([r["neurons"] for r in some], [r[column] for r in some], style, label=label)
+                axis.plot([r["neurons"] for r in some], [r[column] for r in some], style, label=label)
+        axis.set_xscale("log")
         if column in ("build_s", "cpu_s_per_us"):
             sizes = np.array(sorted({row["neurons"] for row in rows}), dtype=float)
             top = [row[column] for row in rows if row["activity"] == 1.0][-1]
-            axis.loglog(sizes, top * sizes / sizes[-1], ":", color="gray", label="in proportion to size")
+            axis.plot(sizes, top * sizes / sizes[-1], ":", color="gray", label="in proportion to size")
+            axis.set_yscale("log")
         else:
-            axis.set_ylim(bottom=0.3 * min(r[column] for r in rows), top=3.0 * max(r[column] for r in rows))
+            axis.set_ylim(0.0, 1.3 * max(r[column] for r in rows))
         axis.set_xlabel("neurons")
         axis.set_title(title, fontsize=10)
         axis.grid(True, which="major", alpha=0.3)
