@@ -67,9 +67,9 @@ class Arrays(NamedTuple):
     in_start: np.ndarray
     in_loop: np.ndarray  # couplings from flowing loops, sorted by target, then as above: the loop that they come from
     in_coupling: np.ndarray  # their places among all couplings
-    group: (
-        np.ndarray
-    )  # int64 (n,), number of the connected set of loops, 0 to the number of sets - 1 in order of first loops
+    # int64 (n,), number of the connected set of loops, 0 to the number of sets - 1 in order of first loops
+    group: np.ndarray
+    ring: np.ndarray  # int64, which circle of flowing loops that couple into each other the loop is part of; -1: none
     flow: np.ndarray  # int64, 1: the loop's current flows (resolution "flow"), 0: every fluxon is an event
     own: np.ndarray  # a flowing loop's share of the tolerance for its own steps, and for what it tells others late; I_c
     slack: np.ndarray
@@ -422,6 +422,7 @@ def lower(
         in_loop=out_from[inward],
         in_coupling=inward,
         group=groups(n, out_from, out_loop),
+        ring=rings(n, out_from[inward], out_loop[inward]),
         flow=flow,
         own=own,
         slack=slack,
@@ -492,6 +493,20 @@ def groups(n: int, out_from: np.ndarray, out_loop: np.ndarray) -> np.ndarray:
     return np.argsort(np.argsort(first))[label].astype(np.int64)
 
 
+def rings(n: int, out_from: np.ndarray, out_loop: np.ndarray) -> np.ndarray:
+    """Number of the circle of couplings that every loop is part of (strongly connected loops, or one that couples to itself); else -1."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    graph = coo_array((np.ones(len(out_from), dtype=np.int8), (out_from, out_loop)), shape=(n, n))
+    label = connected_components(graph, directed=True, connection="strong")[1]
+    closed = np.bincount(label, minlength=1) > 1
+    closed[label[out_from[out_from == out_loop]]] = True
+    first = np.full(len(closed), n, dtype=np.int64)
+    np.minimum.at(first, label, np.arange(n))  # its first loop, so that the number does not depend on how they were found
+    return np.where(closed[label], first[label], -1).astype(np.int64) if n else np.zeros(0, dtype=np.int64)
+
+
 def shares(
     tol: float,
     flow: np.ndarray,
@@ -515,13 +530,13 @@ def shares(
     total = np.full(n, float(tol))
     for _ in range(64):  # from the somas outwards; a ring of couplings stops at the floor
         allowed = np.full(n, float(tol))
-        limit = np.where(fed > 0.0, 0.45 * total / np.maximum(fed * steepest, 1e-300), np.inf)
+        limit = np.where(fed > 0.0, total / np.maximum(fed * steepest, 1e-300), np.inf)
         np.minimum.at(allowed, out_from, limit[out_loop])
         allowed = np.maximum(allowed, 1e-3 * tol)
         if np.array_equal(allowed, total):
             break
         total = allowed
-    return np.where(fed > 0.0, 0.5 * total, 0.9 * total), 0.05 * total
+    return np.where(fed > 0.0, 0.8 * total, 0.9 * total), 0.1 * total
 
 
 def _distinct(names: list[str]) -> list[str]:

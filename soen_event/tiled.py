@@ -1415,7 +1415,7 @@ class _Lowering:
         own, slack = plans.shares(self.tol, flow, out_from, out_loop, columns["out_J"], columns["row"], sources)
         inward = np.flatnonzero(flow[out_from] == 1)
         inward = inward[np.argsort(out_loop[inward], kind="stable")]
-        group = self.base.arrays.group
+        group, ring = self.base.arrays.group, self.base.arrays.ring
         return {
             "in_start": np.concatenate([[0], np.cumsum(np.bincount(out_loop[inward], minlength=total))]).astype(
                 np.int64
@@ -1423,6 +1423,7 @@ class _Lowering:
             "in_loop": out_from[inward],
             "in_coupling": inward,
             "group": _tiled(group[None, :], self.count, int(group.max(initial=-1)) + 1),
+            "ring": _tiled(ring[None, :], self.count, self.n),
             "own": own,
             "slack": slack,
         }

@@ -55,7 +55,7 @@ def solve(network, photons, until, times):
             inside = [t - now for t in times[rows:] if t < following or following == until]
             at = np.unique([*inside, span])
             found = solve_ivp(
-                slope, (0.0, span), s, "LSODA", t_eval=at, rtol=1e-10, atol=1e-12, max_step=max(span / 20, 1e-3)
+                slope, (0.0, span), s, "LSODA", t_eval=at, rtol=1e-10, atol=1e-12, max_step=min(span / 100, 0.1)
             )
             for t in inside:
                 out[rows] = found.y[:, np.searchsorted(at, t)]

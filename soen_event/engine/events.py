@@ -52,8 +52,11 @@ from soen_event.physics.flow import (
     first_guess,
     flow_step,
     flow_wake,
+    highest,
     largest,
     onset_step,
+    rests,
+    sleeps_on,
     source_soft,
 )
 from soen_event.physics.loop import (
@@ -128,6 +131,7 @@ TRACE_COLUMNS = len(TRACE_FIELDS)
 ) = range(TRACE_COLUMNS)
 N_SPIKES, N_FLUXONS, N_PHOTONS, N_TRACES, N_AMPLITUDES, N_SENT = range(6)
 ROUNDS = 200  # loops that tell each other what they have become, in one event
+BEYOND = 2  # steps into the unknown, in a ring of couplings, over the length of what is known
 
 
 class Log(NamedTuple):
@@ -339,15 +343,21 @@ def touch_fluxon(P: Any, S: Any, tau_0: float, d: int, now: int, dt: float) -> N
 # --------------------------------------------------------------------------- look ahead
 
 
-def draw_in(P: Any, S: Any, d: int, now: int) -> float:
-    """Add up the cubics of the flowing loops that couple into loop ``d``; returns for how long (ns) they hold."""
+def draw_in(P: Any, S: Any, d: int, now: int) -> tuple:
+    """Add up the cubics of the flowing loops that couple into loop ``d``: (ns, ns, flux).
+
+    For how long all of them hold; for how long its next step may be: in a ring of couplings each loop steps into what it was told of
+    the others and a little beyond, since they tell when it matters. And a bound of their flux for as long as they hold.
+    """
     me = S.loops[d]
     my = P.loops[d]
     a0 = 0.0
     a1 = 0.0
     a2 = 0.0
     a3 = 0.0
+    bound = 0.0
     until = FOREVER
+    reach = FOREVER
     for j in range(my.in_start, my.in_stop):
         other = S.loops[P.in_loop[j]]
         if other.awake == 1:
@@ -359,30 +369,43 @@ def draw_in(P: Any, S: Any, d: int, now: int) -> float:
             a1 += J * (other.out1 + t * (2.0 * c2 + t * 3.0 * c3))
             a2 += J * (c2 + t * 3.0 * c3)
             a3 += J * c3
-            if other.out_end < until:
-                until = other.out_end
+            bound += abs(J) * other.out_top
+            end = other.out_end
+            if end < until:
+                until = end
+            if my.ring >= 0 and P.loops[P.in_loop[j]].ring == my.ring:
+                end += BEYOND * (end - other.out_fs + 1)
+            if end < reach:
+                reach = end
     me.in0 = a0
     me.in1 = a1
     me.in2 = a2
     me.in3 = a3
     if until == FOREVER:
-        return NEVER
-    return (until - now) * 1.0e-6
+        return NEVER, NEVER, bound
+    return (until - now) * 1.0e-6, (reach - now) * 1.0e-6, bound
 
 
-def look_ahead(P: Any, S: Any, tau_0: float, d: int, now: int, undisturbed: int) -> None:
+def look_ahead(P: Any, S: Any, tau_0: float, d: int, now: int, undisturbed: int, fresh: int) -> None:
     """Say what loop ``d`` does next and when: sets its ``next_fs`` and ``next_kind``.
 
     ``undisturbed``: 1 if its flux has not changed since it was touched, so that its phase need not be looked up again.
+    ``fresh``: 1 if a photon, a hotspot's end or a drive has just changed its flux.
     """
     me = S.loops[d]
     my = P.loops[d]
     known = NEVER
+    reach = NEVER
+    bound = 0.0
     if my.in_stop > my.in_start:
-        known = draw_in(P, S, d, now)
+        known, reach, bound = draw_in(P, S, d, now)
     if me.mode == HELD:
         S.next_fs[d] = me.ready_fs
         me.next_kind = RELEASE
+        return
+    if my.flow == 1 and me.mode == SLEEP and rests(me, my, S.amplitude, my.mode_start, my.mode_stop, bound):
+        S.next_fs[d] = FOREVER
+        me.next_kind = NOTHING
         return
     shape, scale, cells, levels, rest = P.sources
     row = my.row
@@ -410,7 +433,7 @@ def look_ahead(P: Any, S: Any, tau_0: float, d: int, now: int, undisturbed: int)
     if flow == 1:
         r, g_phi, g_i, u, u_phi, gain = source_soft(shape, scale, cells, levels, row, phi, my.ib - s, SOFT * my.own)
         me.u_slope = s / my.tau + u_phi * phi_slope
-        plan_flow(P, S, tau_0, d, now, known, r, g_phi * phi_slope, g_i, u, gain)
+        plan_flow(P, S, tau_0, d, now, known, reach, bound, r, g_phi * phi_slope, g_i, u, gain, fresh)
         return
     r, g_phi, g_i, u, u_phi, gain = source_at(shape, scale, cells, levels, row, phi, my.ib - s)
     if me.mode == RUN:
@@ -457,11 +480,14 @@ def plan_flow(
     d: int,
     now: int,
     known: float,
+    reach: float,
+    bound: float,
     r: float,
     r_slope: float,
     g_i: float,
     u: float,
     gain: float,
+    fresh: int,
 ) -> None:
     """Next step of a flowing loop, or its sleep; arguments as its flux and current now make them."""
     me = S.loops[d]
@@ -472,7 +498,12 @@ def plan_flow(
     woken = me.mode == REST
     slides = me.mode == RUN and me.u_slope > 0.0 and u > -TOUCH * my.own
     if u <= 0.0 and not woken and not slides:
+        asleep = me.mode == SLEEP
         me.mode = SLEEP
+        if not asleep and rests(me, my, S.amplitude, start, stop, bound):
+            S.next_fs[d] = FOREVER
+            me.next_kind = NOTHING
+            return
         h, kind = flow_wake(me, my, S.amplitude, P.mode_tau, start, stop, shape, scale, levels, known)
         me.next_kind = kind
         S.next_fs[d] = later(now, h)
@@ -486,17 +517,19 @@ def plan_flow(
         if woken:
             me.h = onset_step(my.own, gain, me.u_slope, 1.0 / (tau_0 * my.beta))
         else:
-            me.h = first_guess(my.own, r, r_slope, g_i, me.q, my.tau, 1.0 / (tau_0 * my.beta))
+            fresh = 1
+    if fresh == 1 and not woken:
+        me.h = first_guess(my.own, r, r_slope, g_i, me.q, my.tau, 1.0 / (tau_0 * my.beta))
     me.next_kind = NOTHING
     S.next_fs[d] = FOREVER  # where nothing else is said, the input's next piece comes first
     me.end_fs = now
-    if known <= 0.0:
+    if reach <= 0.0:
         return
-    h = flow_step(
-        me, my, S.amplitude, P.mode_tau, start, stop, shape, scale, cells, levels, tau_0, r, r_slope, g_i, known, going
-    )
+    inputs = S.amplitude, P.mode_tau, start, stop
+    tables = shape, scale, cells, levels
+    h = flow_step(me, my, *inputs, *tables, tau_0, r, r_slope, g_i, u, reach, going)
     me.end_fs = now + int(h * 1.0e6 + 0.5)
-    if h < known:
+    if h < reach or my.ring >= 0:
         me.next_kind = STEP
         S.next_fs[d] = me.end_fs
     if my.neuron < 0:
@@ -528,9 +561,10 @@ def rearm_level(threshold: float, quantum: float) -> float:
     return low
 
 
-def give_out(P: Any, S: Any, d: int, now: int) -> int:
+def give_out(P: Any, S: Any, d: int, now: int, own: int) -> int:
     """Whether the loops that flowing loop ``d`` couples to must be told what has become of its current, with the new cubic put out.
 
+    ``own``: 1 if it plans because of an event of its own, not because another has told it something.
     Returns 0 for no: what they were told is still good enough; 1 for yes; 2 if it wakes; 3 if it has fallen asleep: then the current
     that it had reaches them as a decaying exponential from now on.
     """
@@ -547,7 +581,7 @@ def give_out(P: Any, S: Any, d: int, now: int) -> int:
     if me.awake == 1:
         told = 1
         until = me.out_end if me.out_end < me.end_fs else me.end_fs
-        if me.out_end > now and until > now:
+        if me.out_end > now and until > now and (own == 0 or my.ring >= 0 or me.end_fs <= me.out_end):
             t = (now - me.out_fs) * 1.0e-6
             late = largest(
                 me.q - cubic(me.out0, me.out1, me.out2, me.out3, t),
@@ -566,6 +600,7 @@ def give_out(P: Any, S: Any, d: int, now: int) -> int:
         me.out1 = me.c1
         me.out2 = me.c2
         me.out3 = me.c3
+        me.out_top = highest(me.q, me.c1, me.c2, me.c3, (me.end_fs - now) * 1.0e-6)
     elif me.out_end < S.next_fs[d]:
         S.next_fs[d] = me.out_end
         me.next_kind = STEP
@@ -584,16 +619,22 @@ def settle(P: Any, S: Any, W: Any, L: Any, tau_0: float, d: int, now: int, undis
     count = 0
     rounds = 0
     while True:
-        look_ahead(P, S, tau_0, d, now, undisturbed)
+        own = 1 if rounds == 0 else 0
+        look_ahead(P, S, tau_0, d, now, undisturbed, own * (1 - undisturbed))
         my = P.loops[d]
+        me = S.loops[d]
         tell = pushed != 0.0
+        more = abs(pushed)
         if my.flow == 1:
-            told = give_out(P, S, d, now)
+            before = me.out_top if me.awake == 1 else 0.0
+            told = give_out(P, S, d, now, own)
             tell = told > 0 and rounds < ROUNDS
+            more = me.out_top - before
             if told == 2:
-                pushed = -S.loops[d].q
+                pushed = -me.q
             elif told == 3:
-                pushed = S.loops[d].q
+                pushed = me.q
+                more = abs(me.q) - before
         rekey(W.queue, W.place, S.next_fs, W.number, base, room, d)
         if L.want_trace[d] == 1:
             trace(P, S, L, d, now)
@@ -603,7 +644,11 @@ def settle(P: Any, S: Any, W: Any, L: Any, tau_0: float, d: int, now: int, undis
                 touch(P, S, L, tau_0, other, now)
                 if pushed != 0.0:
                     S.amplitude[P.out_mode[c]] += S.out_J[c] * pushed
-                if W.waiting[other] == 0:
+                if sleeps_on(S.loops[other], P.loops[other], abs(S.out_J[c]) * more):
+                    draw_in(P, S, other, now)
+                    if L.want_trace[other] == 1:
+                        trace(P, S, L, other, now)
+                elif W.waiting[other] == 0:
                     W.waiting[other] = 1
                     W.todo[base + (head + count) % room] = other
                     count += 1

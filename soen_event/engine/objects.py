@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from soen_event.engine.events import later, rearm_level
+from soen_event.engine.events import BEYOND, later, rearm_level
 from soen_event.engine.state import DETECTED, FOREVER, IN_DEAD_TIME, IN_HOTSPOT, MISSED
 from soen_event.physics.detector import flux_after, flux_in_hotspot, recovery
 from soen_event.physics.elementary import exp
@@ -22,8 +22,10 @@ from soen_event.physics.flow import (
     first_guess,
     flow_step,
     flow_wake,
+    highest,
     largest,
     onset_step,
+    rests,
     source_soft,
 )
 from soen_event.physics.loop import (
@@ -255,10 +257,10 @@ class Loop:
 
     # ------------------------------------------------------------------ look ahead
 
-    def _draw_in(self, now: int) -> float:
-        """Add up the cubics of the flowing loops that couple in; returns for how long (ns) they hold."""
-        a0 = a1 = a2 = a3 = 0.0
-        until = FOREVER
+    def draw_in(self, now: int) -> tuple[float, float, float]:
+        """Add up the cubics of the flowing loops that couple in: (ns for which all hold, ns to which to step, bound of their flux)."""
+        a0 = a1 = a2 = a3 = bound = 0.0
+        until = reach = FOREVER
         for feed in self.feeds:
             other = feed.source
             if other.awake == 1:
@@ -267,16 +269,29 @@ class Loop:
                 a1 += feed.J * (other.out1 + t * (2.0 * other.out2 + t * 3.0 * other.out3))
                 a2 += feed.J * (other.out2 + t * 3.0 * other.out3)
                 a3 += feed.J * other.out3
-                until = min(until, other.out_end)
+                bound += abs(feed.J) * other.out_top
+                end = other.out_end
+                until = min(until, end)
+                if self.part.ring >= 0 and other.part.ring == self.part.ring:
+                    end += BEYOND * (end - other.out_fs + 1)
+                reach = min(reach, end)
         self.in0, self.in1, self.in2, self.in3 = a0, a1, a2, a3
-        return NEVER if until == FOREVER else (until - now) * 1.0e-6
+        if until == FOREVER:
+            return NEVER, NEVER, bound
+        return (until - now) * 1.0e-6, (reach - now) * 1.0e-6, bound
 
-    def look_ahead(self, now: int, undisturbed: bool) -> None:
-        """Set ``next_fs`` and ``next_kind``. ``undisturbed``: the flux is as touched, so its phase is known."""
+    def look_ahead(self, now: int, undisturbed: bool, fresh: bool) -> None:
+        """Set ``next_fs`` and ``next_kind``. ``undisturbed``: the flux is as touched, so its phase is known.
+
+        ``fresh``: a photon, a hotspot's end or a drive has just changed the flux.
+        """
         my = self.part
-        known = self._draw_in(now) if self.feeds else NEVER
+        known, reach, bound = self.draw_in(now) if self.feeds else (NEVER, NEVER, 0.0)
         if self.mode == HELD:
             self.next_fs, self.next_kind = self.ready_fs, RELEASE
+            return
+        if my.flow == 1 and self.mode == SLEEP and rests(self, my, self.amplitude, 0, len(self.amplitude), bound):
+            self.next_fs, self.next_kind = FOREVER, NOTHING
             return
         shape, scale, cells, levels, rest = self.tables
         phi = self.steady + self.ext + self.in0
@@ -298,7 +313,7 @@ class Loop:
         if my.flow == 1:
             r, g_phi, g_i, u, u_phi, gain = source_soft(shape, scale, cells, levels, my.row, phi, i, SOFT * my.own)
             self.u_slope = s / my.tau + u_phi * phi_slope
-            self._plan_flow(now, known, r, g_phi * phi_slope, g_i, u, gain)
+            self._plan_flow(now, (known, reach, bound), r, g_phi * phi_slope, g_i, u, gain, fresh)
             return
         r, g_phi, g_i, u, u_phi, gain = source_at(shape, scale, cells, levels, my.row, phi, i)
 
@@ -328,16 +343,23 @@ class Loop:
             h, kind = wake_after(self, my, *flux, shape, scale, levels, rest, known)
         self.next_fs, self.next_kind = later(now, h), kind
 
-    def _plan_flow(self, now: int, known: float, r: float, r_slope: float, g_i: float, u: float, gain: float) -> None:
+    def _plan_flow(
+        self, now: int, inputs: tuple, r: float, r_slope: float, g_i: float, u: float, gain: float, fresh: bool
+    ) -> None:
         """Next step of a flowing loop, or its sleep; arguments as its flux and current now make them."""
         my = self.part
         shape, scale, cells, levels, _ = self.tables
         flux = self.amplitude, self.mode_tau, 0, len(self.amplitude)
+        known, reach, bound = inputs
         drive = 1.0 / (self.tau_0 * my.beta)
         woken = self.mode == REST
         slides = self.mode == RUN and self.u_slope > 0.0 and u > -TOUCH * my.own
         if u <= 0.0 and not woken and not slides:
+            asleep = self.mode == SLEEP
             self.mode = SLEEP
+            if not asleep and rests(self, my, self.amplitude, 0, len(self.amplitude), bound):
+                self.next_fs, self.next_kind = FOREVER, NOTHING
+                return
             h, self.next_kind = flow_wake(self, my, *flux, shape, scale, levels, known)
             self.next_fs = later(now, h)
             return
@@ -348,14 +370,16 @@ class Loop:
             if woken:
                 self.h = onset_step(my.own, gain, self.u_slope, drive)
             else:
-                self.h = first_guess(my.own, r, r_slope, g_i, self.q, my.tau, drive)
+                fresh = True
+        if fresh and not woken:
+            self.h = first_guess(my.own, r, r_slope, g_i, self.q, my.tau, drive)
         # Where nothing else is said, the input's next piece comes first.
         self.next_fs, self.next_kind, self.end_fs = FOREVER, NOTHING, now
-        if known <= 0.0:
+        if reach <= 0.0:
             return
-        h = flow_step(self, my, *flux, shape, scale, cells, levels, self.tau_0, r, r_slope, g_i, known, going)
+        h = flow_step(self, my, *flux, shape, scale, cells, levels, self.tau_0, r, r_slope, g_i, u, reach, going)
         self.end_fs = now + int(h * 1.0e6 + 0.5)
-        if h < known:
+        if h < reach or my.ring >= 0:
             self.next_fs, self.next_kind = self.end_fs, STEP
         if my.neuron >= 0:
             self._plan_crossing(now, h)
@@ -378,8 +402,10 @@ class Loop:
         if t >= 0.0 and later(now, t) <= self.end_fs:
             self.next_fs, self.next_kind = later(now, t), kind
 
-    def give_out(self, now: int) -> int:
+    def give_out(self, now: int, own: bool) -> int:
         """Whether those that a flowing loop couples to must be told of its current; the new cubic is put out for them.
+
+        ``own``: it plans because of an event of its own, not because another has told it something.
 
         Returns 0: what they were told is still good enough; 1: tell them; 2: it wakes; 3: it has fallen asleep, and the
         current that it had reaches them as a decaying exponential from now on.
@@ -394,7 +420,8 @@ class Loop:
         if self.awake == 1:
             told = 1
             until = min(self.out_end, self.end_fs)
-            if self.out_end > now and until > now:
+            held_back = not own or self.part.ring >= 0 or self.end_fs <= self.out_end
+            if self.out_end > now and until > now and held_back:
                 t = (now - self.out_fs) * 1.0e-6
                 late = largest(
                     self.q - cubic(self.out0, self.out1, self.out2, self.out3, t),
@@ -408,6 +435,7 @@ class Loop:
         if told > 0:
             self.awake, self.out_fs, self.out_end = 1, now, self.end_fs
             self.out0, self.out1, self.out2, self.out3 = self.q, self.c1, self.c2, self.c3
+            self.out_top = highest(self.q, self.c1, self.c2, self.c3, (self.end_fs - now) * 1.0e-6)
         elif self.out_end < self.next_fs:
             self.next_fs, self.next_kind = self.out_end, STEP
         return told

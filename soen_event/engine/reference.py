@@ -51,6 +51,7 @@ from soen_event.engine.state import (
     packed,
 )
 from soen_event.engine.windows import BUDGET_SPENT, DONE, EMIT
+from soen_event.physics.flow import sleeps_on
 from soen_event.physics.loop import CROSS, FLUXON, RELEASE, SLEEP, SLIP, WAKE
 from soen_event.physics.random import EMISSION_TIME, LOSS, uniform
 from soen_event.physics.source import Sources
@@ -299,30 +300,39 @@ class ReferenceEngine:
         todo: deque[Loop] = deque()
         rounds = 0
         while True:
-            loop.look_ahead(self._now, undisturbed)
-            tell = pushed != 0.0
+            loop.look_ahead(self._now, undisturbed, fresh=rounds == 0 and not undisturbed)
+            tell, more = pushed != 0.0, abs(pushed)
             if loop.part.flow == 1:
-                told = loop.give_out(self._now)
+                before = loop.out_top if loop.awake == 1 else 0.0
+                told = loop.give_out(self._now, own=rounds == 0)
                 tell = told > 0 and rounds < ROUNDS
                 if told > 1:
                     pushed = -loop.q if told == 2 else loop.q
+                more = (abs(loop.q) if told == 3 else loop.out_top) - before
             self._schedule(loop)
-            if self._wants_trace[loop.number] == 1:
-                self._write(
-                    trace_fs=self._now, trace_loop=loop.number, trace_mode=loop.mode, trace_values=loop.trace_row()
-                )
-                self._log["trace_amplitude"] += loop.amplitude
+            self._trace(loop)
             if tell:
                 for coupling in loop.couplings:
-                    self._touch(coupling.target)
+                    other = coupling.target
+                    self._touch(other)
                     if pushed != 0.0:
-                        coupling.target.amplitude[coupling.mode] += coupling.J * pushed
-                    if coupling.target not in todo:
-                        todo.append(coupling.target)
+                        other.amplitude[coupling.mode] += coupling.J * pushed
+                    if sleeps_on(other, other.part, abs(coupling.J) * more):
+                        other.draw_in(self._now)
+                        self._trace(other)
+                    elif other not in todo:
+                        todo.append(other)
             if not todo:
                 return
             loop, undisturbed, pushed = todo.popleft(), False, 0.0
             rounds += 1
+
+    def _trace(self, loop: Loop) -> None:
+        if self._wants_trace[loop.number] == 1:
+            self._write(
+                trace_fs=self._now, trace_loop=loop.number, trace_mode=loop.mode, trace_values=loop.trace_row()
+            )
+            self._log["trace_amplitude"] += loop.amplitude
 
     # ------------------------------------------------------------------ scheduling
 

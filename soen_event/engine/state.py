@@ -78,6 +78,7 @@ LOOP_PLAN = [
     ("flow", "i8"),
     ("own", "f8"),
     ("slack", "f8"),
+    ("ring", "i8"),
 ]
 DETECTOR_PLAN = [
     ("loop", "i8"),
@@ -163,16 +164,16 @@ LOOP_STATE = [
     ("err", "f8"),  # bound of the error of q, how fast the present step adds to it, and how fast it fades (1/ns)
     ("err_rate", "f8"),
     ("fade", "f8"),
-    (
-        "awake",
-        "i8",
-    ),  # 1: the loops that it couples to read its current from the cubic given out at ``out_fs``, good to ``out_end``
+    ("room", "f8"),  # asleep: flux that may still come in before it can wake; 0: not known
+    # 1: the loops that it couples to read its current from the cubic given out at ``out_fs``, good to ``out_end``
+    ("awake", "i8"),
     ("out_fs", "i8"),
     ("out_end", "i8"),
     ("out0", "f8"),
     ("out1", "f8"),
     ("out2", "f8"),
     ("out3", "f8"),
+    ("out_top", "f8"),  # bound of the magnitude of what was given out last, while awake
 ]
 DETECTOR_STATE = [
     ("flux", "f8"),  # own flux over weight at ``seen_fs``
@@ -192,9 +193,8 @@ class Records(NamedTuple):
     mode_arm: np.ndarray
     out_loop: np.ndarray
     out_mode: np.ndarray
-    in_loop: (
-        np.ndarray
-    )  # couplings from flowing loops by target: the loop that they come from, and their place among all couplings
+    # Couplings from flowing loops by target: the loop that they come from, and their place among all couplings.
+    in_loop: np.ndarray
     in_coupling: np.ndarray
     detectors: np.ndarray
     neurons: np.ndarray
@@ -266,6 +266,7 @@ def packed(plan: Plan) -> Records:
                     "flow",
                     "own",
                     "slack",
+                    "ring",
                 )
             },
             "mode_start": a.mode_start[:-1],

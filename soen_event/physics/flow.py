@@ -23,16 +23,24 @@ import math
 from typing import Any
 
 from soen_event.physics.elementary import exp, log
-from soen_event.physics.loop import NEVER, NOTHING, WAKE
+from soen_event.physics.loop import NEVER, NOTHING, SLEEP, WAKE
 from soen_event.physics.source import flux_cell, level, rate_above, rate_in_cell
 
-SHARE = 0.4  # of what is left of the tolerance, for the next step
+THIRD = 1.0 / 3.0
+SEVENTH = 1.0 / 7.0
+SHARE = 0.6  # of what is left of the tolerance, at most for the next step
+AIM = 0.4  # of that, what a step's length aims at
 TRIES = 60
+MOST = 6  # Newton steps
+AFTER_ONSET = 2.0  # the first step has the onset in it, the second is easier
+EXACT = 0.15  # of a step's error: what Newton's method may leave
 GROWTH = 4.0  # largest ratio of one step to the last
 FEMTO = 1.0e-6  # ns; steps are whole femtoseconds
 SOFT = 0.05  # of the tolerance: u over which the rate rises from zero
 TOUCH = 0.2  # of the tolerance: a loop this far below its threshold that is being driven up to it stays awake
 NEAR = 1.0e-5  # a loop wakes this far below its threshold
+EARLY = 0.02  # of the tolerance: the same, where that is more
+ROUNDING = 1.0e-12  # flux
 
 
 def cubic(c0: Any, c1: Any, c2: Any, c3: Any, t: Any) -> Any:
@@ -41,7 +49,7 @@ def cubic(c0: Any, c1: Any, c2: Any, c3: Any, t: Any) -> Any:
 
 def cubic_area(c0: Any, c1: Any, c2: Any, c3: Any, t: Any) -> Any:
     """Integral of the cubic from 0 to ``t``."""
-    return t * (c0 + t * (0.5 * c1 + t * (c2 / 3.0 + t * 0.25 * c3)))
+    return t * (c0 + t * (0.5 * c1 + t * (THIRD * c2 + t * 0.25 * c3)))
 
 
 def turned(q: Any, c1: Any, c2: Any, c3: Any, beta: Any, tau: Any, t: Any) -> Any:
@@ -58,11 +66,11 @@ def cubic_square_area(c0: float, c1: float, c2: float, c3: float, t: float) -> f
             c0 * c1
             + t
             * (
-                (2.0 * c0 * c2 + c1 * c1) / 3.0
+                THIRD * (2.0 * c0 * c2 + c1 * c1)
                 + t
                 * (
-                    (c0 * c3 + c1 * c2) / 2.0
-                    + t * ((2.0 * c1 * c3 + c2 * c2) / 5.0 + t * (c2 * c3 / 3.0 + t * c3 * c3 / 7.0))
+                    0.5 * (c0 * c3 + c1 * c2)
+                    + t * (0.2 * (2.0 * c1 * c3 + c2 * c2) + t * (THIRD * c2 * c3 + t * SEVENTH * c3 * c3))
                 )
             )
         )
@@ -72,6 +80,22 @@ def cubic_square_area(c0: float, c1: float, c2: float, c3: float, t: float) -> f
 def largest(c0: float, c1: float, c2: float, c3: float, t: float) -> float:
     """A bound of the cubic's magnitude between 0 and ``t``."""
     return abs(c0) + t * (abs(c1) + t * (abs(c2) + t * abs(c3)))
+
+
+def highest(c0: float, c1: float, c2: float, c3: float, t: float) -> float:
+    """A close bound of the cubic's magnitude between 0 and ``t``: the largest of its Bezier points."""
+    third = THIRD * t
+    one = c0 + third * c1
+    two = one + third * (c1 + t * c2)
+    end = cubic(c0, c1, c2, c3, t)
+    top = abs(c0)
+    if abs(one) > top:
+        top = abs(one)
+    if abs(two) > top:
+        top = abs(two)
+    if abs(end) > top:
+        top = abs(end)
+    return top
 
 
 def first_crossing(c0: float, c1: float, c2: float, c3: float, value: float, rising: int, t: float) -> float:
@@ -205,13 +229,14 @@ def flow_step(
     r: float,
     r_slope: float,
     g_i: float,
+    u0: float,
     most: float,
     going: int,
 ) -> float:
     """Find the next step of a loop that is awake: sets ``c1, c2, c3``, ``err_rate``, ``fade`` and ``h``; returns its length (ns).
 
     ``r``: rate at the flux and current now, ``r_slope`` its derivative in time at constant current, ``g_i`` its derivative in
-    ib - s. ``most``: the input is known for this long (NEVER: for ever). ``me.h``: length to try.
+    ib - s; ``u0`` the distance above threshold. ``most``: the input is known for this long (NEVER: for ever). ``me.h``: length to try.
     ``going``: 1 if the loop was awake before, so that ``me.c1`` is the slope at which it comes.
     """
     row = my.row
@@ -243,6 +268,8 @@ def flow_step(
     c3 = 0.0
     error = 0.0
     fade = 1.0 / tau
+    hoped = h
+    failed = False
     for _ in range(TRIES):
         if h >= most:
             h = most
@@ -287,7 +314,7 @@ def flow_step(
         s1_before = 0.0
         gm_before = 0.0
         g1_before = 0.0
-        for k in range(8):
+        for k in range(MOST):
             sm = s0 + h * (5.0 * f0 + 8.0 * fm - f1) / 24.0
             s1 = s0 + h * (f0 + 4.0 * fm + f1) / 6.0
             if shift != 0.0:
@@ -324,11 +351,10 @@ def flow_step(
             fm += dm
             f1 += d1
             size = h * (abs(dm) + abs(d1))
-            if size <= 0.03 * allow:
-                good = True
+            if size <= EXACT * allow or (k > 0 and size * size <= EXACT * allow * before):
+                good = True  # the next correction would be that small
                 break
-            if before < 1.0e299 and size * size <= 0.03 * allow * before:  # the next correction would be that small
-                good = True
+            if k > 1 and size > before:
                 break
             before = size
         if good:
@@ -337,34 +363,69 @@ def flow_step(
             p1 = cubic(s0, c1, c2, c3, t1)
             p3 = cubic(s0, c1, c2, c3, t3)
             thr, slope, k1, part, per = at_flux(shape, scale, cells, levels, row, phi1 + shift * (ib - p1))
-            g, _ = slope_there(shape, scale, cells, row, thr, slope, k1, part, per, p1, ib, tau, drive, soft)
+            g, fade1 = slope_there(shape, scale, cells, row, thr, slope, k1, part, per, p1, ib, tau, drive, soft)
             miss = abs(c1 + t1 * (2.0 * c2 + t1 * 3.0 * c3) - g)
+            # Flux that sweeps past half a quantum wakes a loop for an instant only: the first sample must find it awake.
+            passed = going == 0 and u0 <= 0.0 and ib - p1 - thr <= 0.0 and h * me.u_slope > -16.0 * u0
             thr, slope, k1, part, per = at_flux(shape, scale, cells, levels, row, phi3 + shift * (ib - p3))
-            g, _ = slope_there(shape, scale, cells, row, thr, slope, k1, part, per, p3, ib, tau, drive, soft)
+            g, fade3 = slope_there(shape, scale, cells, row, thr, slope, k1, part, per, p3, ib, tau, drive, soft)
             miss += abs(c1 + t3 * (2.0 * c2 + t3 * 3.0 * c3) - g)
+            if ib - s1 - thr4 < 0.0 and ib - p3 - thr > 0.0:
+                # It falls asleep in the last quarter, where there is no sample yet.
+                t4 = 0.875 * h
+                phi5 = base + me.ext_slope * t4 + cubic(me.in0, me.in1, me.in2, me.in3, t4)
+                for m in range(start, stop):
+                    a = amplitude[m]
+                    if a != 0.0:
+                        phi5 += a * exp(-t4 / mode_tau[m])
+                p4 = cubic(s0, c1, c2, c3, t4)
+                thr, slope, k1, part, per = at_flux(shape, scale, cells, levels, row, phi5 + shift * (ib - p4))
+                g, _ = slope_there(shape, scale, cells, row, thr, slope, k1, part, per, p4, ib, tau, drive, soft)
+                miss += abs(c1 + t4 * (2.0 * c2 + t4 * 3.0 * c3) - g)
             # An error fades at the rate at which currents approach each other; nowhere in the step more slowly than this, it is taken.
             fade = relax if relax < lm else lm
             if l1 < fade:
                 fade = l1
+            if fade1 < fade:
+                fade = fade1
+            if fade3 < fade:
+                fade = fade3
             if fade < -0.5 / h:
                 fade = -0.5 / h
             error = h * miss / (3.0 * (1.0 + h * fade)) if fade > 0.0 else h * miss / 3.0
-            if error <= allow or n <= 20:
+            if n <= 20 or (error <= allow and not passed):
                 break
-            shrink = 0.9 * math.sqrt(math.sqrt(allow / error))
+            failed = True
+            shrink = 0.25
+            if not passed:
+                shrink = math.sqrt(math.sqrt(AIM * allow / error))
             if shrink < 0.1:
                 shrink = 0.1
-            h *= shrink
         else:
-            h *= 0.25
+            failed = True
+            shrink = 0.25
+        if ib - s1 - thr4 < 0.0 and u0 > 0.0:
+            # It falls asleep on the way: no cubic follows it beyond.
+            um = ib - sm - thr2
+            way = 0.5 * u0 / (u0 - um)
+            if um > 0.0:
+                way = 0.5 + 0.5 * um / (um - (ib - s1 - thr4))
+            if way < shrink:
+                shrink = way if way > 0.2 else 0.2
+        h *= shrink
     # The next step: where steps are shrinking, as they do before a loop falls asleep, they will go on to.
     grow = GROWTH
-    if error * GROWTH * GROWTH * GROWTH * GROWTH > allow:
-        grow = 0.9 * math.sqrt(math.sqrt(allow / error))
-    if h < me.step:
+    if error * GROWTH * GROWTH * GROWTH * GROWTH > AIM * allow:
+        grow = math.sqrt(math.sqrt(AIM * allow / error))
+    if me.step == 0.0:
+        if grow < AFTER_ONSET:
+            grow = AFTER_ONSET
+    elif h < me.step and grow < 2.0:
         grow *= h / me.step
     if grow < 0.3:
         grow = 0.3
+    if failed and grow > 1.0:
+        grow = 1.0
     me.step = h
     me.c1 = c1
     me.c2 = c2
@@ -372,6 +433,8 @@ def flow_step(
     me.err_rate = error / h
     me.fade = fade
     me.h = h * grow
+    if not failed and grow > 1.0 and me.h < hoped:
+        me.h = hoped  # the step was cut short by the input only
     return h
 
 
@@ -383,7 +446,7 @@ def first_guess(own: float, r: float, r_slope: float, g_i: float, q: float, tau:
     span = slope / (bend + 1.0e-30)
     if span > 1.0e3:
         span = 1.0e3
-    return span * math.sqrt(math.sqrt(20.0 * SHARE * own / (slope * span)))
+    return span * math.sqrt(math.sqrt(20.0 * AIM * SHARE * own / (slope * span)))
 
 
 def onset_step(own: float, gain: float, u_slope: float, drive: float) -> float:
@@ -391,10 +454,45 @@ def onset_step(own: float, gain: float, u_slope: float, drive: float) -> float:
     c = 2.0 * drive * math.sqrt(gain * abs(u_slope))
     if c <= 1.0e-30:
         return 1.0
-    h = exp(log(SHARE * own / (0.05 * c)) * (2.0 / 3.0))
+    h = exp(log(0.6 * SHARE * own / (0.05 * c)) * (2.0 / 3.0))
     if h > 10.0:
         return 10.0
     return h
+
+
+def rests(me: Any, my: Any, amplitude: Any, start: int, stop: int, bound: float) -> bool:
+    """A sleeping loop that flows is so far from its threshold that it sleeps on, whatever becomes of what reaches it now.
+
+    ``bound``: of the flux from loops that are awake. Sets ``room``, by how much more it may grow.
+    """
+    me.room = 0.0
+    if me.ext_slope != 0.0:
+        return False
+    level = me.steady + me.ext
+    top = level
+    bottom = level
+    for m in range(start, stop):
+        v = amplitude[m]
+        if v > 0.0:
+            top += v
+        else:
+            bottom += v
+    room = my.high - top
+    if bottom - my.low < room:
+        room = bottom - my.low
+    room -= bound + ROUNDING
+    if room <= 0.0:
+        return False
+    me.room = room
+    return True
+
+
+def sleeps_on(me: Any, my: Any, more: float) -> bool:
+    """The same of a loop to which at most the flux ``more`` comes in addition to what it knew."""
+    if my.flow == 0 or me.mode != SLEEP or me.room <= 0.0:
+        return False
+    me.room -= more
+    return me.room > 0.0
 
 
 def flow_wake(
@@ -411,7 +509,8 @@ def flow_wake(
 ) -> tuple:
     """When a sleeping loop may wake if no input comes: (ns or NEVER, WAKE or NOTHING). NEVER too if its input is not known so far.
 
-    Marches by safe steps |u|/L, where L bounds du/dt from above for as long as the input is known.
+    Marches by safe steps |u|/L, where L bounds du/dt from above for as long as the input is known. Between no flux and half a
+    quantum the threshold of a symmetric SQUID is a concave function of the flux, so it lies above its chords.
     """
     row = my.row
     ib = my.ib
@@ -421,15 +520,19 @@ def flow_wake(
     shift = scale[row, 4]
     fed = me.in1 != 0.0 or me.in2 != 0.0 or me.in3 != 0.0
     even = shape[row, 5] == 1 and shift == 0.0
+    near = NEAR if NEAR > EARLY * my.own else EARLY * my.own
     t = 0.0
     for _ in range(60):
-        e = exp(-t / my.tau)
+        e = 1.0
+        if t > 0.0:
+            e = exp(-t / my.tau)
         s = me.q * e
         phi = me.steady + me.ext + me.ext_slope * t
         up = rising
         down = falling
         top = 0.0
         bottom = 0.0
+        slow = False
         if fed:
             left = most - t
             phi += cubic(me.in0, me.in1, me.in2, me.in3, t)
@@ -445,18 +548,21 @@ def flow_wake(
         for m in range(start, stop):
             a = amplitude[m]
             if a != 0.0:
-                v = a * exp(-t / mode_tau[m])
+                v = a
+                if t > 0.0:
+                    v = a * exp(-t / mode_tau[m])
                 phi += v
                 if v > 0.0:
                     down += v / mode_tau[m]
                     bottom -= v
+                    slow = slow or mode_tau[m] > my.tau
                 else:
                     up -= v / mode_tau[m]
                     top -= v
         effective = phi + scale[row, 6] + shift * (ib - s)
         threshold, _, _ = level(shape, scale, levels, row, effective)
         u = ib - s - threshold
-        if u > -NEAR:
+        if u > -near:
             return t, WAKE
         top += phi
         bottom += phi
@@ -468,13 +574,22 @@ def flow_wake(
             return NEVER, NOTHING
         back = abs(me.q) * e / my.tau
         rate = up if up > down else down
+        steepest = steep
         if even:
             # Up to half a quantum the threshold only falls with |phi|, so only growing flux can wake the loop.
             if bottom >= 0.0 and top <= 0.5:
                 rate = up
+                if up == 0.0 and not slow:
+                    # The flux falls faster than the current leaks: where the fall raises the threshold enough, it stays above.
+                    rest, _, _ = level(shape, scale, levels, row, bottom + scale[row, 6])
+                    if rest - threshold >= s:
+                        return NEVER, NOTHING
+                elif top > phi:
+                    high, _, _ = level(shape, scale, levels, row, top + scale[row, 6])
+                    steepest = 1.01 * (threshold - high) / (top - phi)
             elif top <= 0.0 and bottom >= -0.5:
                 rate = down
-        t += -u / (back + steep * rate + 1.0e-30)
+        t += -u / (back + steepest * rate + 1.0e-30)
         if t >= most or t > 1.0e9:
             return NEVER, NOTHING
     return t, WAKE

@@ -29,15 +29,16 @@ if TYPE_CHECKING:
 
 # Columns of Sources.shape (integers) and Sources.scale (floats).
 N_A, N_Y, N_LEVEL, CELL_AT, LEVEL_AT, MIRROR = range(6)
-A_MAX, A_BEND, Y_MAX, Y_BEND, SHIFT, STEEPEST, OFFSET = range(7)
+A_MAX, LEVEL_PER, Y_MAX, U_MAX, SHIFT, STEEPEST, OFFSET, A_FROM, A_PER, A_BACK, Y_FROM, Y_PER, Y_BACK = range(13)
+PLACE = 0xFFFFFFFFFF  # a place in a table, so that compiled code knows that it is not negative (negative ones count from the end)
 
 
 class Sources(NamedTuple):
     """Source-function tables of a network, one row each.
 
-    ``shape``: int64 (n, 6), ``scale``: float64 (n, 7) (columns above), ``cells``: float64, of each table 16 coefficients per bicubic
+    ``shape``: int64 (n, 6), ``scale``: float64 (n, 13) (columns above; LEVEL_PER level nodes per unit of y), ``cells``: float64, of each table 16 coefficients per bicubic
     cell, then (lower edge, 1/width) of every row and every column of cells,
-    ``levels``: float64, (threshold current, its slope in y, normal-form gain, 0) per node of the level curve,
+    ``levels``: float64, (threshold current, its slope per node, normal-form gain, 0) per node of the level curve,
     ``rest``: float64 (n, 33, 33) flattened, static phases (:func:`soen_event.physics.squid.rest_table`; zeros for RTTI).
     """
 
@@ -48,11 +49,14 @@ class Sources(NamedTuple):
     rest: np.ndarray
 
 
-def stretched(fraction: float, bend: float) -> float:
-    """Place of ``fraction`` in [0, 1] on an axis whose nodes crowd at 0: invert fraction = x (bend + (1 - bend) x)."""
-    if bend >= 1.0:
-        return fraction
-    return (math.sqrt(bend * bend + 4.0 * (1.0 - bend) * fraction) - bend) / (2.0 * (1.0 - bend))
+def number_of_cell(scale: Any, row: int, first: int, x: float) -> int:
+    """Which interval of an axis ``x`` falls into; ``first``: A_FROM or Y_FROM, of the three columns that describe the axis.
+
+    Nodes at top z (bend + (1 - bend) z), z = 0, 1/n, ..., which crowd at 0, so n z = sqrt(from + per x) - back; from < 0: even nodes.
+    """
+    if scale[row, first] < 0.0:
+        return int(x * scale[row, first + 1])
+    return int(math.sqrt(scale[row, first] + x * scale[row, first + 1]) - scale[row, first + 2])
 
 
 def fold_flux(phi: float, mirror: int) -> tuple:
@@ -72,22 +76,22 @@ def level(shape: Any, scale: Any, levels: Any, row: int, phi: float) -> tuple:
     """
     y, direction = fold_flux(phi, shape[row, MIRROR])
     n = shape[row, N_LEVEL]
-    width = scale[row, Y_MAX] / n
-    x = y / width
+    per = scale[row, LEVEL_PER]
+    x = y * per
     k = int(x)
     if k >= n:
         k = n - 1
     t = x - k
-    at = shape[row, LEVEL_AT] + 4 * k
+    at = (shape[row, LEVEL_AT] + 4 * k) & PLACE
     v0 = levels[at]
-    m0 = levels[at + 1] * width
+    m0 = levels[at + 1]
     v1 = levels[at + 4]
-    m1 = levels[at + 5] * width
+    m1 = levels[at + 5]
     d = v1 - v0
     c2 = 3.0 * d - 2.0 * m0 - m1
     c3 = m0 + m1 - 2.0 * d
     value = v0 + t * (m0 + t * (c2 + t * c3))
-    slope = (m0 + t * (2.0 * c2 + 3.0 * t * c3)) / width
+    slope = (m0 + t * (2.0 * c2 + 3.0 * t * c3)) * per
     gain = levels[at + 2] + t * (levels[at + 6] - levels[at + 2])
     return value, slope * direction, gain
 
@@ -96,10 +100,10 @@ def flux_cell(shape: Any, scale: Any, cells: Any, row: int, phi: float) -> tuple
     """Where flux ``phi`` falls in the table: (column of cells, place in it from 0 to 1, its derivative in phi)."""
     y, direction = fold_flux(phi, shape[row, MIRROR])
     n_y = shape[row, N_Y]
-    k = int(stretched(y / scale[row, Y_MAX], scale[row, Y_BEND]) * n_y)
+    k = number_of_cell(scale, row, Y_FROM, y)
     if k >= n_y:
         k = n_y - 1
-    at = shape[row, CELL_AT] + 16 * shape[row, N_A] * n_y + 2 * (shape[row, N_A] + k)
+    at = (shape[row, CELL_AT] + 16 * shape[row, N_A] * n_y + 2 * (shape[row, N_A] + k)) & PLACE
     per = cells[at + 1]
     return k, (y - cells[at]) * per, per * direction
 
@@ -110,37 +114,38 @@ def rate_in_cell(shape: Any, scale: Any, cells: Any, row: int, u: float, k: int,
     Beyond the table (u > A_MAX^2) the rate goes on with the slope 1/2 of two shunts in parallel.
     """
     beyond = 0.0
-    a_max = scale[row, A_MAX]
-    if u > a_max * a_max:
-        beyond = u - a_max * a_max
-        u = a_max * a_max
+    if u > scale[row, U_MAX]:
+        beyond = u - scale[row, U_MAX]
+        u = scale[row, U_MAX]
     a = math.sqrt(u)
     n_a = shape[row, N_A]
     n_y = shape[row, N_Y]
     first = shape[row, CELL_AT]
-    j = int(stretched(a / a_max, scale[row, A_BEND]) * n_a)
+    j = number_of_cell(scale, row, A_FROM, a)
     if j >= n_a:
         j = n_a - 1
-    at = first + 16 * n_a * n_y + 2 * j
+    at = (first + 16 * n_a * n_y + 2 * j) & PLACE
     per_a = cells[at + 1]
     s = (a - cells[at]) * per_a
-    at = first + 16 * (j * n_y + k)
-    p0 = cells[at] + t * (cells[at + 1] + t * (cells[at + 2] + t * cells[at + 3]))
-    p1 = cells[at + 4] + t * (cells[at + 5] + t * (cells[at + 6] + t * cells[at + 7]))
-    p2 = cells[at + 8] + t * (cells[at + 9] + t * (cells[at + 10] + t * cells[at + 11]))
-    p3 = cells[at + 12] + t * (cells[at + 13] + t * (cells[at + 14] + t * cells[at + 15]))
-    q0 = cells[at + 1] + t * (2.0 * cells[at + 2] + 3.0 * t * cells[at + 3])
-    q1 = cells[at + 5] + t * (2.0 * cells[at + 6] + 3.0 * t * cells[at + 7])
-    q2 = cells[at + 9] + t * (2.0 * cells[at + 10] + 3.0 * t * cells[at + 11])
-    q3 = cells[at + 13] + t * (2.0 * cells[at + 14] + 3.0 * t * cells[at + 15])
-    r = p0 + s * (p1 + s * (p2 + s * p3))
-    r_a = (p1 + s * (2.0 * p2 + 3.0 * s * p3)) * per_a
-    r_phi = (q0 + s * (q1 + s * (q2 + s * q3))) * per
+    at = (first + 16 * (j * n_y + k)) & PLACE
+    t2 = t * t
+    s2 = s * s
+    p0 = (cells[at] + t * cells[at + 1]) + t2 * (cells[at + 2] + t * cells[at + 3])
+    p1 = (cells[at + 4] + t * cells[at + 5]) + t2 * (cells[at + 6] + t * cells[at + 7])
+    p2 = (cells[at + 8] + t * cells[at + 9]) + t2 * (cells[at + 10] + t * cells[at + 11])
+    p3 = (cells[at + 12] + t * cells[at + 13]) + t2 * (cells[at + 14] + t * cells[at + 15])
+    q0 = (cells[at + 1] + 2.0 * t * cells[at + 2]) + 3.0 * t2 * cells[at + 3]
+    q1 = (cells[at + 5] + 2.0 * t * cells[at + 6]) + 3.0 * t2 * cells[at + 7]
+    q2 = (cells[at + 9] + 2.0 * t * cells[at + 10]) + 3.0 * t2 * cells[at + 11]
+    q3 = (cells[at + 13] + 2.0 * t * cells[at + 14]) + 3.0 * t2 * cells[at + 15]
+    r = (p0 + s * p1) + s2 * (p2 + s * p3)
+    r_a = ((p1 + 2.0 * s * p2) + 3.0 * s2 * p3) * per_a
+    r_phi = ((q0 + s * q1) + s2 * (q2 + s * q3)) * per
     if beyond > 0.0:
         return r + 0.5 * beyond, 0.5, r_phi
     if r < 0.0:
         return 0.0, 0.0, 0.0
-    return r, r_a / (2.0 * a), r_phi
+    return r, 0.5 * r_a / a, r_phi
 
 
 def rate_above(shape: Any, scale: Any, cells: Any, row: int, u: float, phi: float) -> tuple:
@@ -183,6 +188,15 @@ _AXES: dict[str, Any] = {"n_a": 128, "n_y": 80, "a_bend": 0.15, "y_bend": 0.03, 
 def _nodes(n: int, top: float, bend: float) -> np.ndarray:
     x = np.arange(n + 1) / n
     return top * x * (bend + (1.0 - bend) * x)
+
+
+def _placing(nodes: np.ndarray, bend: float) -> tuple[float, float, float]:
+    """The three columns for :func:`number_of_cell` of an axis made by :func:`_nodes`."""
+    n, top = len(nodes) - 1, float(nodes[-1])
+    if bend >= 1.0:
+        return -1.0, n / top, 0.0
+    back = 0.5 * n * bend / (1.0 - bend)
+    return back * back, n * n / ((1.0 - bend) * top), back
 
 
 def _cells(a: np.ndarray, y: np.ndarray, r: np.ndarray, symmetric_end: bool, periodic: bool) -> np.ndarray:
@@ -236,10 +250,12 @@ def _assemble(
     rest: np.ndarray | None = None,
 ) -> Table:
     value, slope, gain = curve
-    levels = np.column_stack([value, slope, gain, np.zeros_like(gain)])
+    per = (len(value) - 1) / y[-1]
+    levels = np.column_stack([value, slope / per, gain, np.zeros_like(gain)])
     cells = _cells(a, y, r, symmetric_end=mirror, periodic=not mirror)
     shape = np.array([len(a) - 1, len(y) - 1, len(value) - 1, 0, 0, 1 if mirror else 0], dtype=np.int64)
-    scale = np.array([a[-1], axes["a_bend"], y[-1], axes["y_bend"] if mirror else 1.0, shift, steepest, offset])
+    placing = [*_placing(a, axes["a_bend"]), *_placing(y, axes["y_bend"] if mirror else 1.0)]
+    scale = np.array([a[-1], per, y[-1], a[-1] ** 2, shift, steepest, offset, *placing])
     phases = np.zeros(33 * 33) if rest is None else rest.reshape(-1)
     edges = [np.column_stack([axis[:-1], 1.0 / np.diff(axis)]).reshape(-1) for axis in (a, y)]
     blocks = np.concatenate([np.ascontiguousarray(cells).reshape(-1), *edges])
@@ -380,7 +396,7 @@ def rtti_table(ib: float) -> Table:
 def stack(tables: list[Table]) -> Sources:
     """Put tables one after another into the arrays that the engines index."""
     shape = np.array([t.shape for t in tables], dtype=np.int64).reshape(-1, 6)
-    scale = np.array([t.scale for t in tables], dtype=float).reshape(-1, 7)
+    scale = np.array([t.scale for t in tables], dtype=float).reshape(-1, 13)
     cell_at = level_at = 0
     for row, table in enumerate(tables):
         shape[row, CELL_AT], shape[row, LEVEL_AT] = cell_at, level_at
