@@ -380,9 +380,10 @@ def lower(
     out_from = _ints(place[c[0]] for c in couplings)
     out_loop = _ints(place[c[1]] for c in couplings)
     flow = _ints(flows(resolution, loops[name], device) for name in loop_ids)
-    own, slack = shares(tol, flow, out_from, out_loop, _floats(c[2] for c in couplings), rows, sources)
     inward = np.flatnonzero(flow[out_from] == 1) if len(out_from) else out_from
     inward = inward[np.argsort(out_loop[inward], kind="stable")]
+    ring = rings(n, out_from[inward], out_loop[inward])
+    own, slack = shares(tol, flow, out_from, out_loop, _floats(c[2] for c in couplings), ring, rows, sources)
     somas = [loops[name] if name in owner else None for name in loop_ids]
     parts = [detectors[name] for name in detector_ids]
     neurons = [network.neurons[name] for name in neuron_ids]
@@ -422,7 +423,7 @@ def lower(
         in_loop=out_from[inward],
         in_coupling=inward,
         group=groups(n, out_from, out_loop),
-        ring=rings(n, out_from[inward], out_loop[inward]),
+        ring=ring,
         flow=flow,
         own=own,
         slack=slack,
@@ -503,7 +504,9 @@ def rings(n: int, out_from: np.ndarray, out_loop: np.ndarray) -> np.ndarray:
     closed = np.bincount(label, minlength=1) > 1
     closed[label[out_from[out_from == out_loop]]] = True
     first = np.full(len(closed), n, dtype=np.int64)
-    np.minimum.at(first, label, np.arange(n))  # its first loop, so that the number does not depend on how they were found
+    np.minimum.at(
+        first, label, np.arange(n)
+    )  # its first loop, so that the number does not depend on how they were found
     return np.where(closed[label], first[label], -1).astype(np.int64) if n else np.zeros(0, dtype=np.int64)
 
 
@@ -513,23 +516,28 @@ def shares(
     out_from: np.ndarray,
     out_loop: np.ndarray,
     out_J: np.ndarray,
+    ring: np.ndarray,
     rows: list[int],
     sources: Sources,
 ) -> tuple[np.ndarray, np.ndarray]:
     """What of the tolerance a flowing loop may spend on its own steps, and on telling others late: (own, slack), I_c.
 
     An error e in a loop's current is an error J e in the flux of the loop that it is coupled to, and moves that loop's current by at
-    most J e times the steepest slope of its threshold. A loop with such inputs keeps half of its tolerance for itself and divides the
-    rest among them, so that no loop's error exceeds ``tol``, however deep the tree.
+    most J e times the steepest slope of its threshold: all inputs of a loop together may move it by its own tolerance. (Not a proof: the
+    worst case of everything at once is twice that. Measured errors are a sixth of the tolerance in the median.) In a circle of
+    couplings nothing can be promised, an error may grow there without bound; its loops get a tenth.
     """
     n = len(flow)
     steepest = sources.scale[np.array(rows, dtype=np.int64), source_function.STEEPEST] if n else np.zeros(0)
+    open_ = (ring[out_from] < 0) | (ring[out_from] != ring[out_loop]) if len(out_from) else np.zeros(0, dtype=bool)
+    out_from, out_loop, out_J = out_from[open_], out_loop[open_], out_J[open_]
     fed = np.zeros(n)
     weight = np.abs(out_J) * (flow[out_from] if len(out_from) else 0)
     np.add.at(fed, out_loop, weight)
-    total = np.full(n, float(tol))
-    for _ in range(64):  # from the somas outwards; a ring of couplings stops at the floor
-        allowed = np.full(n, float(tol))
+    most = np.where(ring >= 0, 0.1 * tol, float(tol))
+    total = most.copy()
+    for _ in range(64):  # from the somas outwards
+        allowed = most.copy()
         limit = np.where(fed > 0.0, total / np.maximum(fed * steepest, 1e-300), np.inf)
         np.minimum.at(allowed, out_from, limit[out_loop])
         allowed = np.maximum(allowed, 1e-3 * tol)

@@ -340,7 +340,7 @@ class Simulation:
         done = int(state.cursor[NEXT_PHOTON])
         head = {
             "format": "soen-checkpoint",
-            "version": 2,
+            "version": 3,
             "until_fs": self._until_fs,
             "header": self._header,
             "progress": self._progress(),
@@ -400,7 +400,7 @@ class Simulation:
             raise InputError(
                 f"{path}: is not a readable checkpoint ({trouble}); write one with Simulation.checkpoint"
             ) from trouble
-        if head.get("format") != "soen-checkpoint" or head.get("version") != 2:
+        if head.get("format") != "soen-checkpoint" or head.get("version") != 3:
             raise InputError(f"{path}: is not a checkpoint of this version; write one with Simulation.checkpoint")
         header = head["header"]
         self = cls.__new__(cls)

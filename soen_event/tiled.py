@@ -1412,10 +1412,10 @@ class _Lowering:
         total = self.n * self.count
         out_from = np.repeat(np.arange(total), np.diff(columns["out_start"]))
         out_loop, flow = columns["out_loop"], columns["flow"]
-        own, slack = plans.shares(self.tol, flow, out_from, out_loop, columns["out_J"], columns["row"], sources)
+        group, ring = self.base.arrays.group, _tiled(self.base.arrays.ring[None, :], self.count, self.n)
+        own, slack = plans.shares(self.tol, flow, out_from, out_loop, columns["out_J"], ring, columns["row"], sources)
         inward = np.flatnonzero(flow[out_from] == 1)
         inward = inward[np.argsort(out_loop[inward], kind="stable")]
-        group, ring = self.base.arrays.group, self.base.arrays.ring
         return {
             "in_start": np.concatenate([[0], np.cumsum(np.bincount(out_loop[inward], minlength=total))]).astype(
                 np.int64
@@ -1423,7 +1423,7 @@ class _Lowering:
             "in_loop": out_from[inward],
             "in_coupling": inward,
             "group": _tiled(group[None, :], self.count, int(group.max(initial=-1)) + 1),
-            "ring": _tiled(ring[None, :], self.count, self.n),
+            "ring": ring,
             "own": own,
             "slack": slack,
         }

@@ -73,6 +73,43 @@ def test_the_error_is_never_above_the_tolerance_in_a_thousand_cases(seed):
     assert_within_tolerance(seed)
 
 
+def circle(seed):
+    """One to three dendrites that couple in a circle, one of them to itself too perhaps, with photons on the first."""
+    rng = np.random.default_rng(seed)
+    net, names = se.Network(), ["a", "b", "c"][: rng.integers(1, 4)]
+    for name in names:
+        net.add(
+            se.Dendrite(
+                name,
+                ib=rng.uniform(1.5, 1.9),
+                beta_over_2pi=10 ** rng.uniform(2.0, 4.0),
+                tau=10 ** rng.uniform(1.0, 2.5),
+                phi_offset=rng.uniform(-0.1, 0.3),
+            )
+        )
+    for name, other in zip(names, [*names[1:], names[0]], strict=True):
+        net.add(se.Coupling(name, other, J=rng.uniform(-0.3, 0.3)))
+    if len(names) > 1 and rng.random() < 0.5:
+        net.add(se.Coupling("b", "b", J=rng.uniform(-0.3, 0.3)))
+    net.add(se.Synapse("s", "a", tau_fall=10 ** rng.uniform(0.7, 2.0)))
+    return net, {"s": np.sort(rng.uniform(0.0, 60.0, rng.integers(1, 5))).round(3).tolist()}
+
+
+@settings(max_examples=CASES)
+@given(st.integers(0, 2**32))
+def test_circles_of_couplings(seed):
+    """Nothing is promised there, but moderate circles keep to the tolerance, and do not stall."""
+    net, photons = circle(seed)
+    times = np.linspace(0.5, 90.0, 60)
+    truth, ids = solve(net, photons, 90.0, times)
+    for tol in (1e-3, 1e-5):
+        sim = se.Simulation(net, photons, resolution="flow", tol=tol, record="currents")
+        assert sim.run(90.0, events=20_000) == "done", f"seed {seed}: stalls at {sim.now} ns"
+        rec = sim.recording()
+        error = max(np.abs(rec.current(name, times) - truth[:, d]).max() for d, name in enumerate(ids))
+        assert error <= tol, f"seed {seed}: error {error:.2e} above tol {tol:.0e}"
+
+
 def neuron(**soma):
     with se.Network() as net:
         se.Dendrite("d", ib=1.8, beta_over_2pi=1000.0, tau=250.0)

@@ -17,8 +17,10 @@ from soen_event.engine.jit import compile_function
 from soen_event.engine.state import COUNTS, EVENTS, FOREVER, NOW
 from soen_event.engine.windows import (
     ACTIVE,
+    APART,
     BOX_FULL,
     BUDGET_SPENT,
+    DONE,
     HEAP_FULL,
     LOG_FULL,
     OPEN,
@@ -27,6 +29,8 @@ from soen_event.engine.windows import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from soen_event.engine.state import State
     from soen_event.plan import Plan
 
@@ -44,6 +48,7 @@ class CompiledEngine:
 
     ROWS = 1 << 16
     BOX = 1 << 13
+    STRETCHES = 2  # pieces of a window's work for each thread
     PER_THREAD = 24  # a window with fewer active sets for each thread is not worth sharing
 
     def __init__(
@@ -78,7 +83,7 @@ class CompiledEngine:
         for log in self.logs:
             log.latest[0] = self._state.cursor[NOW]
         sets = len(self.records.group_start) - 1
-        self.work = new_work(self.records, max(self.BOX, 2 * sets), max(1, self.threads))
+        self.work = new_work(self.records, max(self.BOX, 2 * sets), self.STRETCHES * max(1, self.threads))
         self._length = int(compile_function(windows.look_out, persistent=True)(self.records))
         self._run = compile_function(windows.run, persistent=True)
         prepare = compile_function(windows.prepare, persistent=True)
@@ -172,18 +177,25 @@ class CompiledEngine:
                 )
                 if reason != OPEN:
                     return int(reason)
-                work.progress[:] = np.arange(len(work.progress))
-                parts = self.threads if work.window[ACTIVE] >= self.PER_THREAD * self.threads else 1
+                active = int(work.window[ACTIVE])
+                parts = self.STRETCHES * self.threads if active >= self.PER_THREAD * self.threads else 1
+                work.progress[: parts * APART : APART] = [active * j // parts for j in range(parts)]
                 work.parts[0] = parts
             parts = int(work.parts[0])
+            left = iter(range(parts))  # whoever is free takes the next stretch
 
-            def part(j: int, parts: int = parts) -> int:
-                return int(
-                    run_sets(records, state, work, self.logs[j], plan.tau_0, j, parts, FOREVER, self.seed, self.reserve)
-                )
+            def share(log: Log, left: Iterator[int] = left, parts: int = parts) -> int:
+                reason = DONE
+                for part in left:
+                    reason = run_sets(
+                        records, state, work, log, plan.tau_0, part, parts, FOREVER, self.seed, self.reserve
+                    )
+                    if reason != DONE:
+                        break
+                return int(reason)
 
-            others = [self._pool.submit(part, j) for j in range(1, parts)]
-            reasons = [part(0), *(other.result() for other in others)]
+            others = [self._pool.submit(share, log) for log in self.logs[1:]] if parts > 1 else []
+            reasons = [share(self.logs[0]), *(other.result() for other in others)]
             for log in self.logs:
                 if send_off(records, state, log) == HEAP_FULL:
                     return HEAP_FULL
@@ -253,7 +265,7 @@ def in_order(rows: dict[str, np.ndarray], plan: Plan, mixed: bool) -> dict[str, 
     return rows
 
 
-def new_work(records: engine_state.Records, box: int, threads: int) -> Work:
+def new_work(records: engine_state.Records, box: int, stretches: int) -> Work:
     """Queues and lists of a network; :func:`soen_event.engine.windows.prepare` puts them in order."""
     n, m, g = len(records.loops), len(records.detectors), len(records.group_start) - 1
 
@@ -284,7 +296,7 @@ def new_work(records: engine_state.Records, box: int, threads: int) -> Work:
         active=ints(g),
         is_active=ints(g),
         window=np.array([0, 0, 0, 0, FIRST_SPAN, 0], dtype=np.int64),
-        progress=ints(threads),
+        progress=ints(stretches * APART),
         parts=ints(1, 1),
     )
 
@@ -297,6 +309,9 @@ def new_log(
     def ints(length: int) -> np.ndarray:
         return np.zeros(length, dtype=np.int64)
 
+    # What is written at every event lies apart from the other threads'.
+    apart = ints(2048)
+    used, counts, latest, key = apart[512:518], apart[640 : 640 + len(COUNTS)], apart[768:769], apart[896:897]
     return Log(
         want_fluxons,
         want_trace,
@@ -316,10 +331,10 @@ def new_log(
         ints(rows),
         ints(rows),
         ints(rows),
-        ints(6),
-        ints(len(COUNTS)),
-        ints(1),
-        ints(1),
+        used,
+        counts,
+        latest,
+        key,
         ints(rows),
         ints(traces),
     )

@@ -44,7 +44,6 @@ from soen_event.physics.detector import flux_after, flux_in_hotspot, recovery
 from soen_event.physics.elementary import exp
 from soen_event.physics.flow import (
     SOFT,
-    TOUCH,
     cubic,
     cubic_area,
     cubic_square_area,
@@ -58,6 +57,7 @@ from soen_event.physics.flow import (
     rests,
     sleeps_on,
     source_soft,
+    stays_at,
 )
 from soen_event.physics.loop import (
     CROSS,
@@ -198,8 +198,8 @@ class Work(NamedTuple):
     active: np.ndarray  # (g,) sets that something happens to in the present window
     is_active: np.ndarray
     window: np.ndarray  # see windows.py
-    progress: np.ndarray  # of every thread: which active set is next
-    parts: np.ndarray  # (1,) how many threads share the present window
+    progress: np.ndarray  # of every stretch of the active sets: which one is next
+    parts: np.ndarray  # (1,) into how many stretches the present window is divided
 
 
 def event_key(phase: int, target: int, source: int) -> int:
@@ -496,7 +496,7 @@ def plan_flow(
     start = my.mode_start
     stop = my.mode_stop
     woken = me.mode == REST
-    slides = me.mode == RUN and me.u_slope > 0.0 and u > -TOUCH * my.own
+    slides = me.mode == RUN and me.u_slope > 0.0 and u > -stays_at(my.own)
     if u <= 0.0 and not woken and not slides:
         asleep = me.mode == SLEEP
         me.mode = SLEEP
@@ -504,7 +504,7 @@ def plan_flow(
             S.next_fs[d] = FOREVER
             me.next_kind = NOTHING
             return
-        h, kind = flow_wake(me, my, S.amplitude, P.mode_tau, start, stop, shape, scale, levels, known)
+        h, kind = flow_wake(me, my, S.amplitude, P.mode_tau, start, stop, shape, scale, levels, tau_0, known)
         me.next_kind = kind
         S.next_fs[d] = later(now, h)
         return

@@ -14,7 +14,6 @@ from soen_event.physics.detector import flux_after, flux_in_hotspot, recovery
 from soen_event.physics.elementary import exp
 from soen_event.physics.flow import (
     SOFT,
-    TOUCH,
     cubic,
     cubic_area,
     cubic_square_area,
@@ -27,6 +26,7 @@ from soen_event.physics.flow import (
     onset_step,
     rests,
     source_soft,
+    stays_at,
 )
 from soen_event.physics.loop import (
     CROSS,
@@ -353,14 +353,14 @@ class Loop:
         known, reach, bound = inputs
         drive = 1.0 / (self.tau_0 * my.beta)
         woken = self.mode == REST
-        slides = self.mode == RUN and self.u_slope > 0.0 and u > -TOUCH * my.own
+        slides = self.mode == RUN and self.u_slope > 0.0 and u > -stays_at(my.own)
         if u <= 0.0 and not woken and not slides:
             asleep = self.mode == SLEEP
             self.mode = SLEEP
             if not asleep and rests(self, my, self.amplitude, 0, len(self.amplitude), bound):
                 self.next_fs, self.next_kind = FOREVER, NOTHING
                 return
-            h, self.next_kind = flow_wake(self, my, *flux, shape, scale, levels, known)
+            h, self.next_kind = flow_wake(self, my, *flux, shape, scale, levels, self.tau_0, known)
             self.next_fs = later(now, h)
             return
         going = int(self.mode == RUN)

@@ -329,9 +329,7 @@ class ReferenceEngine:
 
     def _trace(self, loop: Loop) -> None:
         if self._wants_trace[loop.number] == 1:
-            self._write(
-                trace_fs=self._now, trace_loop=loop.number, trace_mode=loop.mode, trace_values=loop.trace_row()
-            )
+            self._write(trace_fs=self._now, trace_loop=loop.number, trace_mode=loop.mode, trace_values=loop.trace_row())
             self._log["trace_amplitude"] += loop.amplitude
 
     # ------------------------------------------------------------------ scheduling

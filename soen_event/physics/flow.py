@@ -23,7 +23,7 @@ import math
 from typing import Any
 
 from soen_event.physics.elementary import exp, log
-from soen_event.physics.loop import NEVER, NOTHING, SLEEP, WAKE
+from soen_event.physics.loop import NEVER, NOTHING, SLEEP, STEP, WAKE
 from soen_event.physics.source import flux_cell, level, rate_above, rate_in_cell
 
 THIRD = 1.0 / 3.0
@@ -351,8 +351,11 @@ def flow_step(
             fm += dm
             f1 += d1
             size = h * (abs(dm) + abs(d1))
-            if size <= EXACT * allow or (k > 0 and size * size <= EXACT * allow * before):
-                good = True  # the next correction would be that small
+            # The next correction will be of the square of this one, if the rate, a square root, is no other function meanwhile.
+            near = 6.0 * abs(ib - s1 - thr4) > h * abs(4.0 * dm + d1) and 6.0 * abs(ib - sm - thr2) > h * abs(2.0 * dm)
+            small = size <= EXACT * allow or (k > 0 and size * size <= EXACT * allow * before)
+            if size <= 0.2 * EXACT * allow or (near and small):
+                good = True
                 break
             if k > 1 and size > before:
                 break
@@ -364,12 +367,12 @@ def flow_step(
             p3 = cubic(s0, c1, c2, c3, t3)
             thr, slope, k1, part, per = at_flux(shape, scale, cells, levels, row, phi1 + shift * (ib - p1))
             g, fade1 = slope_there(shape, scale, cells, row, thr, slope, k1, part, per, p1, ib, tau, drive, soft)
-            miss = abs(c1 + t1 * (2.0 * c2 + t1 * 3.0 * c3) - g)
+            early = abs(c1 + t1 * (2.0 * c2 + t1 * 3.0 * c3) - g)
             # Flux that sweeps past half a quantum wakes a loop for an instant only: the first sample must find it awake.
             passed = going == 0 and u0 <= 0.0 and ib - p1 - thr <= 0.0 and h * me.u_slope > -16.0 * u0
             thr, slope, k1, part, per = at_flux(shape, scale, cells, levels, row, phi3 + shift * (ib - p3))
             g, fade3 = slope_there(shape, scale, cells, row, thr, slope, k1, part, per, p3, ib, tau, drive, soft)
-            miss += abs(c1 + t3 * (2.0 * c2 + t3 * 3.0 * c3) - g)
+            late = abs(c1 + t3 * (2.0 * c2 + t3 * 3.0 * c3) - g)
             if ib - s1 - thr4 < 0.0 and ib - p3 - thr > 0.0:
                 # It falls asleep in the last quarter, where there is no sample yet.
                 t4 = 0.875 * h
@@ -381,7 +384,7 @@ def flow_step(
                 p4 = cubic(s0, c1, c2, c3, t4)
                 thr, slope, k1, part, per = at_flux(shape, scale, cells, levels, row, phi5 + shift * (ib - p4))
                 g, _ = slope_there(shape, scale, cells, row, thr, slope, k1, part, per, p4, ib, tau, drive, soft)
-                miss += abs(c1 + t4 * (2.0 * c2 + t4 * 3.0 * c3) - g)
+                late += abs(c1 + t4 * (2.0 * c2 + t4 * 3.0 * c3) - g)
             # An error fades at the rate at which currents approach each other; nowhere in the step more slowly than this, it is taken.
             fade = relax if relax < lm else lm
             if l1 < fade:
@@ -392,7 +395,10 @@ def flow_step(
                 fade = fade3
             if fade < -0.5 / h:
                 fade = -0.5 / h
-            error = h * miss / (3.0 * (1.0 + h * fade)) if fade > 0.0 else h * miss / 3.0
+            # What is missed in the first half fades in the second, and so does, within each half, what is missed there.
+            half = 1.0 + 0.5 * h * fade if fade > 0.0 else 1.0
+            late += early / half
+            error = THIRD * h * (early if early > late else late) / half
             if n <= 20 or (error <= allow and not passed):
                 break
             failed = True
@@ -436,6 +442,17 @@ def flow_step(
     if not failed and grow > 1.0 and me.h < hoped:
         me.h = hoped  # the step was cut short by the input only
     return h
+
+
+def wakes_at(own: float) -> float:
+    """How far below its threshold a sleeping loop wakes."""
+    return NEAR if EARLY * own < NEAR else EARLY * own
+
+
+def stays_at(own: float) -> float:
+    """How far below its threshold a loop that is awake, and being driven up to it, stays awake."""
+    near = 2.0 * wakes_at(own)
+    return near if near > TOUCH * own else TOUCH * own
 
 
 def first_guess(own: float, r: float, r_slope: float, g_i: float, q: float, tau: float, drive: float) -> float:
@@ -505,9 +522,12 @@ def flow_wake(
     shape: Any,
     scale: Any,
     levels: Any,
+    tau_0: float,
     most: float,
 ) -> tuple:
-    """When a sleeping loop may wake if no input comes: (ns or NEVER, WAKE or NOTHING). NEVER too if its input is not known so far.
+    """When a sleeping loop may wake if no input comes: (ns or NEVER, WAKE, NOTHING, or STEP to ask again then).
+
+    NEVER too if its input is not known so far.
 
     Marches by safe steps |u|/L, where L bounds du/dt from above for as long as the input is known. Between no flux and half a
     quantum the threshold of a symmetric SQUID is a concave function of the flux, so it lies above its chords.
@@ -520,7 +540,7 @@ def flow_wake(
     shift = scale[row, 4]
     fed = me.in1 != 0.0 or me.in2 != 0.0 or me.in3 != 0.0
     even = shape[row, 5] == 1 and shift == 0.0
-    near = NEAR if NEAR > EARLY * my.own else EARLY * my.own
+    near = wakes_at(my.own)
     t = 0.0
     for _ in range(60):
         e = 1.0
@@ -560,10 +580,16 @@ def flow_wake(
                     up -= v / mode_tau[m]
                     top -= v
         effective = phi + scale[row, 6] + shift * (ib - s)
-        threshold, _, _ = level(shape, scale, levels, row, effective)
+        threshold, _, gain = level(shape, scale, levels, row, effective)
         u = ib - s - threshold
         if u > -near:
-            return t, WAKE
+            if t > 0.0 or me.u_slope >= 0.0:
+                return t, WAKE
+            # On its way down: it looks again when it has gone, or sooner, so that it could not have gained anything by then.
+            fastest = abs(me.q) / my.tau + steep * (up if up > down else down)
+            soon = onset_step(0.1 * my.own, gain, fastest, 1.0 / (tau_0 * my.beta))
+            gone = -near / me.u_slope
+            return gone if gone < soon else soon, STEP
         top += phi
         bottom += phi
         if rising > 0.0:  # a ramp has no top

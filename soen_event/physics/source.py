@@ -36,8 +36,8 @@ PLACE = 0xFFFFFFFFFF  # a place in a table, so that compiled code knows that it 
 class Sources(NamedTuple):
     """Source-function tables of a network, one row each.
 
-    ``shape``: int64 (n, 6), ``scale``: float64 (n, 13) (columns above; LEVEL_PER level nodes per unit of y), ``cells``: float64, of each table 16 coefficients per bicubic
-    cell, then (lower edge, 1/width) of every row and every column of cells,
+    ``shape``: int64 (n, 6), ``scale``: float64 (n, 13) (columns above; LEVEL_PER: level nodes per unit of y), ``cells``: float64, of
+    each table 16 coefficients per bicubic cell, then (lower edge, 1/width) of every row and every column of cells,
     ``levels``: float64, (threshold current, its slope per node, normal-form gain, 0) per node of the level curve,
     ``rest``: float64 (n, 33, 33) flattened, static phases (:func:`soen_event.physics.squid.rest_table`; zeros for RTTI).
     """
