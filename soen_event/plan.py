@@ -14,7 +14,7 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -372,11 +372,10 @@ def lower(
     guide_keys = [guide_keys[k] for k in by_delay]
 
     offsets = [float(getattr(loops[name], "phi_offset", 0.0)) for name in loop_ids]
-    ranges = [_resting_range(sources, r, ib, beta) for r, ib, (beta, _) in zip(rows, bias, parameters, strict=True)]
-    origins = [
-        loop.rest_phase(sources.rest, sources.shape, sources.scale, sources.levels, r, phi, ib)
-        for r, ib, phi in zip(rows, bias, offsets, strict=True)
-    ]
+    resting = cache(lambda *alike: _resting_range(sources, *alike))  # most loops are alike
+    origin = cache(lambda *of: loop.rest_phase(sources.rest, sources.shape, sources.scale, sources.levels, *of))
+    ranges = [resting(r, ib, beta) for r, ib, (beta, _) in zip(rows, bias, parameters, strict=True)]
+    origins = [origin(r, phi, ib) for r, ib, phi in zip(rows, bias, offsets, strict=True)]
     out_from = _ints(place[c[0]] for c in couplings)
     out_loop = _ints(place[c[1]] for c in couplings)
     flow = _ints(flows(resolution, loops[name], device) for name in loop_ids)

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,21 +17,19 @@ from soen_event.engine.events import LOG_COLUMNS, N_PHOTONS, N_TRACES, ROUNDS, T
 from soen_event.engine.jit import compile_function
 from soen_event.engine.state import COUNTS, EVENTS, FOREVER, NOW
 from soen_event.engine.windows import (
-    ACTIVE,
     APART,
+    APART_SIZE,
     BOX_FULL,
-    BUDGET_SPENT,
-    DONE,
+    COUNTED,
     HEAP_FULL,
+    KEY,
+    LATEST,
     LOG_FULL,
-    OPEN,
-    STAGE,
-    UNDER_WAY,
+    PIECES,
+    USED,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from soen_event.engine.state import State
     from soen_event.plan import Plan
 
@@ -48,8 +47,6 @@ class CompiledEngine:
 
     ROWS = 1 << 16
     BOX = 1 << 13
-    STRETCHES = 2  # pieces of a window's work for each thread
-    PER_THREAD = 24  # a window with fewer active sets for each thread is not worth sharing
 
     def __init__(
         self,
@@ -63,7 +60,7 @@ class CompiledEngine:
         state: State | None = None,
         threads: int = 1,
     ):
-        self.plan, self.seed, self.threads = plan, int(seed), int(threads)
+        self.plan, self.seed, self.threads = plan, int(seed), max(1, int(threads))
         self.photon_fs, self.photon_detector = photon_fs, photon_detector
         self.records = engine_state.packed(plan)
         a = plan.arrays
@@ -73,9 +70,14 @@ class CompiledEngine:
         tracing = bool(want_trace.any())
         rows = max(self.ROWS, 2 * self.reserve, 2 * len(a.row) + 2 * self.reserve) if tracing else self.reserve
         width = int(modes.max(initial=0)) if tracing else 0
+        # What every event writes lies apart from what other threads write, where the one that leads can reach it.
+        self._apart = np.zeros((self.threads, APART_SIZE), dtype=np.int64)
+        self._sent = np.zeros((3, self.threads, self.ROWS), dtype=np.int64)
         self.logs = [
-            new_log(want_fluxons, want_trace, want_photons, self.ROWS, rows, rows * width)
-            for _ in range(max(1, self.threads))
+            new_log(
+                want_fluxons, want_trace, want_photons, self.ROWS, rows, rows * width, self._apart[j], self._sent[:, j]
+            )
+            for j in range(self.threads)
         ]
         self._kept: list[dict[str, np.ndarray]] = []
         self._mixed = False
@@ -83,7 +85,7 @@ class CompiledEngine:
         for log in self.logs:
             log.latest[0] = self._state.cursor[NOW]
         sets = len(self.records.group_start) - 1
-        self.work = new_work(self.records, max(self.BOX, 2 * sets), self.STRETCHES * max(1, self.threads))
+        self.work = new_work(self.records, max(self.BOX, 2 * sets), PIECES * self.threads)
         self._length = int(compile_function(windows.look_out, persistent=True)(self.records))
         self._run = compile_function(windows.run, persistent=True)
         prepare = compile_function(windows.prepare, persistent=True)
@@ -151,59 +153,28 @@ class CompiledEngine:
         )
 
     def _shared(self, until_fs: int, budget: int, exact: int) -> int:
-        """Window after window, its sets shared among the threads."""
-        open_window, run_sets, send_off, close_window = (
-            compile_function(f, persistent=True)
-            for f in (windows.open_window, windows.run_sets, windows.send_off, windows.close_window)
-        )
-        plan, records, state, work = self.plan, self.records, self._state, self.work
+        """The same by several threads."""
+        from soen_event.engine import crew
+
+        lead: Any = compile_function(crew.lead, persistent=True)
+        follow: Any = compile_function(crew.follow, persistent=True)
+        shared: tuple[Any, ...] = (self.records, self._state, self.work)
+        end: tuple[Any, ...] = (self.seed, self.reserve)
         if not hasattr(self, "_pool"):
             self._pool = ThreadPoolExecutor(self.threads - 1, thread_name_prefix="soen-event")
-        before = int(state.counts[EVENTS])
-        while True:
-            if work.window[STAGE] != UNDER_WAY:
-                if int(state.counts[EVENTS]) - before >= budget:
-                    return BUDGET_SPENT
-                reason = open_window(
-                    records,
-                    state,
-                    work,
-                    self.photon_fs,
-                    self.photon_detector,
-                    until_fs,
-                    self._length,
-                    0,
-                    self.seed,
-                )
-                if reason != OPEN:
-                    return int(reason)
-                active = int(work.window[ACTIVE])
-                parts = self.STRETCHES * self.threads if active >= self.PER_THREAD * self.threads else 1
-                work.progress[: parts * APART : APART] = [active * j // parts for j in range(parts)]
-                work.parts[0] = parts
-            parts = int(work.parts[0])
-            left = iter(range(parts))  # whoever is free takes the next stretch
-
-            def share(log: Log, left: Iterator[int] = left, parts: int = parts) -> int:
-                reason = DONE
-                for part in left:
-                    reason = run_sets(
-                        records, state, work, log, plan.tau_0, part, parts, FOREVER, self.seed, self.reserve
-                    )
-                    if reason != DONE:
-                        break
-                return int(reason)
-
-            others = [self._pool.submit(share, log) for log in self.logs[1:]] if parts > 1 else []
-            reasons = [share(self.logs[0]), *(other.result() for other in others)]
-            for log in self.logs:
-                if send_off(records, state, log) == HEAP_FULL:
-                    return HEAP_FULL
-            if LOG_FULL in reasons:
-                return LOG_FULL
-            close_window(state, work, sum(int(log.counts[EVENTS]) for log in self.logs))
-            self._fold()
-            state.cursor[NOW] = max(int(log.latest[0]) for log in self.logs)
+        sync = np.zeros((2 + self.threads) * APART, dtype=np.int64)
+        others = [
+            self._pool.submit(partial(follow, *shared, log, self.plan.tau_0, sync, j, *end))
+            for j, log in enumerate(self.logs[1:], start=1)
+        ]
+        light = self.photon_fs, self.photon_detector, until_fs, budget, self._length
+        try:
+            reason = lead(*shared, self.logs[0], self.plan.tau_0, *light, sync, self._apart, self._sent, *end)
+        finally:
+            sync[0] = -1  # whatever happens, send everyone home
+        for other in others:
+            other.result()
+        return int(reason)
 
     def _fold(self) -> None:
         """Add what the threads have counted to the state."""
@@ -302,16 +273,25 @@ def new_work(records: engine_state.Records, box: int, stretches: int) -> Work:
 
 
 def new_log(
-    want_fluxons: np.ndarray, want_trace: np.ndarray, want_photons: np.ndarray, rows: int, traces: int, amplitudes: int
+    want_fluxons: np.ndarray,
+    want_trace: np.ndarray,
+    want_photons: np.ndarray,
+    rows: int,
+    traces: int,
+    amplitudes: int,
+    apart: np.ndarray | None = None,
+    sent: np.ndarray | None = None,
 ) -> Log:
-    """Empty buffers: ``rows`` for spikes, fluxons and photons, ``traces`` trace rows with ``amplitudes`` mode amplitudes in all."""
+    """Empty buffers: ``rows`` for spikes, fluxons and photons, ``traces`` trace rows with ``amplitudes`` mode amplitudes in all.
 
-    def ints(length: int) -> np.ndarray:
-        return np.zeros(length, dtype=np.int64)
+    ``apart``: (APART_SIZE,), where to put the numbers that every event writes; ``sent``: (3, rows), spikes that have not set out.
+    """
 
-    # What is written at every event lies apart from the other threads'.
-    apart = ints(2048)
-    used, counts, latest, key = apart[512:518], apart[640 : 640 + len(COUNTS)], apart[768:769], apart[896:897]
+    def ints(*shape: int) -> np.ndarray:
+        return np.zeros(shape, dtype=np.int64)
+
+    apart = ints(APART_SIZE) if apart is None else apart
+    sent = ints(3, rows) if sent is None else sent
     return Log(
         want_fluxons,
         want_trace,
@@ -328,13 +308,13 @@ def new_log(
         ints(traces),
         np.zeros((traces, TRACE_COLUMNS)),
         np.zeros(amplitudes),
-        ints(rows),
-        ints(rows),
-        ints(rows),
-        used,
-        counts,
-        latest,
-        key,
+        sent[0],
+        sent[1],
+        sent[2],
+        apart[USED : USED + 6],
+        apart[COUNTED : COUNTED + len(COUNTS)],
+        apart[LATEST : LATEST + 1],
+        apart[KEY : KEY + 1],
         ints(rows),
         ints(traces),
     )

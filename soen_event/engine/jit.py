@@ -22,11 +22,12 @@ from typing import Any
 
 _PACKAGE = "soen_event"
 _WHOLE = {"run_sets"}  # called, not pasted into its callers: it is large, and threads call it too
-_KEPT = ("windows", "events")  # files whose compiled functions are kept on disk
+_KEPT = ("windows", "events", "crew")  # files whose compiled functions are kept on disk
 _SOURCES = (
     "physics/*.py",
     "engine/events.py",
     "engine/windows.py",
+    "engine/crew.py",
     "engine/queue.py",
     "engine/state.py",
     "engine/jit.py",

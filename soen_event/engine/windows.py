@@ -55,6 +55,9 @@ DONE, LOG_FULL, HEAP_FULL, BOX_FULL, BUDGET_SPENT, OPEN = range(6)
 STAGE, ENDS, ACTIVE, FILLED, SPAN, BEFORE = range(6)
 MANY = 100_000  # events of a window: with more the next is shorter
 APART = 16  # numbers between those of one thread and the next: two lines of memory
+PIECES = 8  # into which threads cut a window's work, for each thread
+# A row of numbers for every thread: where its log has its numbers of rows, its counts, the time of its latest event, its key.
+USED, COUNTED, LATEST, KEY, APART_SIZE = 512, 640, 768, 896, 2048
 CLOSED, FILLING, UNDER_WAY = range(3)
 EMIT = 1 << 40  # key w - EMIT: light is about to enter waveguide w, its photons are still to be drawn
 
