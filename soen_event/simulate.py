@@ -55,8 +55,10 @@ def simulate(
         resolution: ``"fluxon"``: every flux quantum is an event. ``"flow"``: the continuous equation of every loop, solved to ``tol``;
             as faithful once a quantum is small (beta_over_2pi of 300 or more) and far cheaper when busy. ``"auto"``: for each loop
             the one that suits it.
-        tol: largest error of the current of a flowing loop, I_c (1e-9 to 0.1); not used by "fluxon".
-        threads: threads of the compiled engine. The results are the same bits for any number.
+        tol: largest error of the current of a flowing loop, I_c (1e-9 to 0.1); not used by "fluxon". Loops that couple in a circle
+            are run at a tenth of it, without a promise: errors can grow there.
+        threads: threads of the compiled engine. The results are the same bits for any number. More than there are free processor
+            cores cost time.
         record: what to keep: any of "spikes" (always kept), "fluxons", "photons" (arrivals and detections), "currents" (with fluxes;
             both can then be asked for at any time); or a mapping from such a name to the ids to keep. By default spikes, and the
             fluxons of loops in which they are events. The fluxon times of a flowing loop are found from its currents, which

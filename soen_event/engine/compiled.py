@@ -47,6 +47,7 @@ class CompiledEngine:
 
     ROWS = 1 << 16
     BOX = 1 << 13
+    PER_THREAD = 4  # a window with fewer active sets for each thread is not worth sharing
 
     def __init__(
         self,
@@ -169,7 +170,9 @@ class CompiledEngine:
         ]
         light = self.photon_fs, self.photon_detector, until_fs, budget, self._length
         try:
-            reason = lead(*shared, self.logs[0], self.plan.tau_0, *light, sync, self._apart, self._sent, *end)
+            reason = lead(
+                *shared, self.logs[0], self.plan.tau_0, *light, sync, self._apart, self._sent, self.PER_THREAD, *end
+            )
         finally:
             sync[0] = -1  # whatever happens, send everyone home
         for other in others:

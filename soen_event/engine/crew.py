@@ -39,7 +39,6 @@ from soen_event.engine.windows import (
     run_sets,
 )
 
-WORTH = 4  # a window with fewer active sets for each thread is not shared
 TURN, NEXT, CREW = (
     0,
     APART,
@@ -155,12 +154,14 @@ def lead(
     sync: Any,
     apart: Any,
     sent: Any,
+    worth: int,
     seed: int,
     reserve: int,
 ) -> int:
     """Window after window up to and including ``until``, or until ``budget`` events are spent; returns as windows.run does.
 
     ``apart``: (threads, APART_SIZE), what the logs of the threads count; ``sent``: (3, threads, rows), their spikes that have not set out.
+    ``worth``: a window with fewer active sets for each thread is not shared.
     """
     threads = apart.shape[0]
     start = happened(apart)
@@ -175,7 +176,7 @@ def lead(
                 break
             active = W.window[ACTIVE]
             parts = 1
-            if active >= WORTH * threads:
+            if active >= worth * threads:
                 parts = PIECES * threads
             for part in range(parts):
                 W.progress[part * APART] = active * part // parts
