@@ -353,13 +353,6 @@ def lower(
         detector_loop.append(row)
         detector_modes.append((modes.add(row, part.tau_fall), modes.add(row, part.tau_rise, hotspot=True)))
 
-    lost = [
-        f"Drive.target: there is no dendrite or neuron {d.target!r}{nearest(d.target, place)}"
-        for d in drives
-        if d.target not in place
-    ]
-    if lost:
-        raise InputError(lost)
     kicks = _kicks([*network.drives, *drives], place, modes)
     modes.freeze()
 
@@ -557,7 +550,17 @@ def _distinct(names: list[str]) -> list[str]:
 
 
 def _kicks(drives: list[Any], place: dict[str, int], modes: _Modes) -> list[tuple]:
-    """All changes of external flux: (fs, loop, order, kind, x, y, fall handle, rise handle, arm), in canonical order."""
+    """All changes of external flux: (fs, loop, order, kind, x, y, fall handle, rise handle, arm), in canonical order.
+
+    Raises InputError for drives of parts that are not there, all of them at once.
+    """
+    lost = [
+        f"Drive.target: there is no dendrite or neuron {d.target!r}{nearest(d.target, place)}"
+        for d in drives
+        if d.target not in place
+    ]
+    if lost:
+        raise InputError(lost)
     kicks: list[tuple] = []
     for drive in drives:
         row = place[drive.target]

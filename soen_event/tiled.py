@@ -80,7 +80,45 @@ _FEW = 20_000  # so many ids are hashed, and numbers computed, without compiling
 # ---------------------------------------------------------------------------------------------- ids
 
 
-class TiledIds(Sequence[str]):
+class _MadeIds(Sequence[str]):
+    """Ids that are made when they are asked for; a subclass says which stands at a place (``_at``) and where one stands (:meth:`find`)."""
+
+    __slots__ = ()
+    __hash__ = None  # type: ignore[assignment]  # equal to a tuple of the same ids
+
+    def _at(self, place: int) -> str:
+        raise NotImplementedError
+
+    def find(self, name: object) -> int:
+        """The place of an id; -1 if it is none of these."""
+        raise NotImplementedError
+
+    @overload
+    def __getitem__(self, k: int) -> str: ...
+    @overload
+    def __getitem__(self, k: slice) -> tuple[str, ...]: ...
+    def __getitem__(self, k: int | slice) -> str | tuple[str, ...]:
+        if isinstance(k, slice):
+            return tuple(self[j] for j in range(*k.indices(len(self))))
+        return self._at(range(len(self))[k])
+
+    def index(self, name: str, start: int = 0, stop: int | None = None) -> int:
+        """The place of an id, as of a tuple; ValueError if it is none of these."""
+        place = self.find(name)
+        if place < 0 or place not in range(*slice(start, stop).indices(len(self))):
+            raise ValueError(f"{name!r} is not among the ids")
+        return place
+
+    def __contains__(self, name: object) -> bool:
+        return self.find(name) >= 0
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence) or isinstance(other, str):
+            return NotImplemented
+        return len(self) == len(other) and all(mine == theirs for mine, theirs in zip(self, other, strict=True))
+
+
+class TiledIds(_MadeIds):
     """Ids of one kind of part in all copies: a sequence that makes each string when it is asked for.
 
     Arguments:
@@ -91,7 +129,7 @@ class TiledIds(Sequence[str]):
     """
 
     __slots__ = ("_marked", "_place", "_template", "copies", "names", "width")
-    __hash__ = None  # type: ignore[assignment]  # equal to a tuple of the same ids
+    __hash__ = None
 
     def __init__(self, names: Iterable[str], copies: int):
         self.names, self.copies = tuple(names), int(copies)
@@ -107,14 +145,7 @@ class TiledIds(Sequence[str]):
     def __len__(self) -> int:
         return self.copies * len(self.names)
 
-    @overload
-    def __getitem__(self, k: int) -> str: ...
-    @overload
-    def __getitem__(self, k: slice) -> tuple[str, ...]: ...
-    def __getitem__(self, k: int | slice) -> str | tuple[str, ...]:
-        if isinstance(k, slice):
-            return tuple(self[j] for j in range(*k.indices(len(self))))
-        place = range(len(self))[k]
+    def _at(self, place: int) -> str:
         copy, name = divmod(place, len(self.names))
         return self._marked[name].replace("\1", self.prefix(copy))
 
@@ -139,22 +170,10 @@ class TiledIds(Sequence[str]):
         copy, place = int(digits), self._place.get(own, -1)
         return copy * len(self.names) + place if place >= 0 and copy < self.copies else -1
 
-    def index(self, name: str, start: int = 0, stop: int | None = None) -> int:
-        """The place of an id, as of a tuple; ValueError if it is none of these."""
-        place = self.find(name)
-        if place < 0 or place not in range(*slice(start, stop).indices(len(self))):
-            raise ValueError(f"{name!r} is not among the ids")
-        return place
-
-    def __contains__(self, name: object) -> bool:
-        return self.find(name) >= 0
-
     def __eq__(self, other: object) -> bool:
         if isinstance(other, TiledIds):
             return (self.names, self.copies) == (other.names, other.copies) or (not len(self) and not len(other))
-        if not isinstance(other, Sequence) or isinstance(other, str):
-            return NotImplemented
-        return len(self) == len(other) and all(mine == theirs for mine, theirs in zip(self, other, strict=True))
+        return super().__eq__(other)
 
     def __repr__(self) -> str:
         shown = ", ".join(repr(name) for name in self[:3])
@@ -219,7 +238,7 @@ class _Index(Mapping[str, int]):
         return self._ids.near(word) + ([] if self._neurons is None else self._neurons.near(word))
 
 
-class _GuideIds(Sequence[str]):
+class _GuideIds(_MadeIds):
     """Names of waveguides, ``source->target``, from the columns of a Plan; ``#2`` and so on at parallel ones."""
 
     def __init__(self, arrays: Arrays, neurons: TiledIds, detectors: TiledIds, numbers: dict[int, int]):
@@ -228,27 +247,13 @@ class _GuideIds(Sequence[str]):
     def __len__(self) -> int:
         return len(self._arrays.guide_detector)
 
-    @overload
-    def __getitem__(self, k: int) -> str: ...
-    @overload
-    def __getitem__(self, k: slice) -> tuple[str, ...]: ...
-    def __getitem__(self, k: int | slice) -> str | tuple[str, ...]:
-        if isinstance(k, slice):
-            return tuple(self[j] for j in range(*k.indices(len(self))))
-        k = range(len(self))[k]
-        source = int(np.searchsorted(self._arrays.guide_start, k, side="right")) - 1
-        number = f"#{self._numbers[k]}" if k in self._numbers else ""
-        return f"{self._neurons[source]}->{self._detectors[int(self._arrays.guide_detector[k])]}{number}"
+    def _at(self, place: int) -> str:
+        source = int(np.searchsorted(self._arrays.guide_start, place, side="right")) - 1
+        number = f"#{self._numbers[place]}" if place in self._numbers else ""
+        return f"{self._neurons[source]}->{self._detectors[int(self._arrays.guide_detector[place])]}{number}"
 
-    def __contains__(self, name: object) -> bool:
-        try:
-            self.index(cast(str, name))
-        except ValueError:
-            return False
-        return True
-
-    def index(self, name: str, start: int = 0, stop: int | None = None) -> int:
-        """The place of a name; ValueError if there is no such waveguide. Takes a look at its source's waveguides."""
+    def find(self, name: object) -> int:
+        """The place of a name; -1 if there is no such waveguide. Takes a look at its source's waveguides."""
         ends, _, number = str(name).partition("#")
         source, _, target = ends.partition("->")
         neuron, detector = self._neurons.find(source), self._detectors.find(target)
@@ -257,17 +262,8 @@ class _GuideIds(Sequence[str]):
             for j in np.flatnonzero(self._arrays.guide_detector[first:last] == detector).tolist():
                 place = first + j
                 if str(self._numbers.get(place, "")) == number:
-                    if place in range(*slice(start, stop).indices(len(self))):
-                        return place
-                    break
-        raise ValueError(f"{name!r} is not among the ids")
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Sequence) or isinstance(other, str):
-            return NotImplemented
-        return len(self) == len(other) and all(mine == theirs for mine, theirs in zip(self, other, strict=True))
-
-    __hash__ = None  # type: ignore[assignment]
+                    return place
+        return -1
 
 
 # ---------------------------------------------------------------------------------------------- keys of random draws
@@ -1340,13 +1336,6 @@ class _Lowering:
     def _drive(self, columns: dict[str, Any], drives: Sequence[Drive]) -> None:
         """Add the drives of a stimulus, with the exponentials that their loops do not have yet; put all kicks in order."""
         place = self.loop_ids.with_somas(self.neuron_ids)
-        lost = [
-            f"Drive.target: there is no dendrite or neuron {d.target!r}{nearest(d.target, place)}"
-            for d in drives
-            if d.target not in place
-        ]
-        if lost:
-            raise InputError(lost)
         kicks = plans._kicks(list(drives), cast(Any, place), cast(Any, _Drawn()))
         hot = columns.pop("hot")
         handles = {handle for kick in kicks for handle in kick[7:9] if handle is not None}

@@ -19,21 +19,24 @@ FAST = compiled(flow)
 CASES = max(settings().max_examples // 2, 25)
 
 
+def any_dendrite(name, rng, ib, decades, offset):
+    """A dendrite drawn evenly: bias and offset between bounds, ``tau`` between powers of ten."""
+    return se.Dendrite(
+        name,
+        ib=rng.uniform(*ib),
+        beta_over_2pi=10 ** rng.uniform(2.0, 4.0),
+        tau=10 ** rng.uniform(*decades),
+        phi_offset=rng.uniform(*offset),
+    )
+
+
 def case(seed):
     """A tree of one to three levels, of any biases, inductances and time constants, with photons on its leaves."""
     rng = np.random.default_rng(seed)
     net, photons, level = se.Network(), {}, ["r"]
 
     def dendrite(name):
-        net.add(
-            se.Dendrite(
-                name,
-                ib=rng.uniform(1.4, 1.95),
-                beta_over_2pi=10 ** rng.uniform(2.0, 4.0),
-                tau=10 ** rng.uniform(1.0, 3.0),
-                phi_offset=rng.uniform(-0.1, 0.15),
-            )
-        )
+        net.add(any_dendrite(name, rng, (1.4, 1.95), (1.0, 3.0), (-0.1, 0.15)))
 
     dendrite("r")
     for _ in range(rng.integers(0, 3)):
@@ -78,15 +81,7 @@ def circle(seed):
     rng = np.random.default_rng(seed)
     net, names = se.Network(), ["a", "b", "c"][: rng.integers(1, 4)]
     for name in names:
-        net.add(
-            se.Dendrite(
-                name,
-                ib=rng.uniform(1.5, 1.9),
-                beta_over_2pi=10 ** rng.uniform(2.0, 4.0),
-                tau=10 ** rng.uniform(1.0, 2.5),
-                phi_offset=rng.uniform(-0.1, 0.3),
-            )
-        )
+        net.add(any_dendrite(name, rng, (1.5, 1.9), (1.0, 2.5), (-0.1, 0.3)))
     for name, other in zip(names, [*names[1:], names[0]], strict=True):
         net.add(se.Coupling(name, other, J=rng.uniform(-0.3, 0.3)))
     if len(names) > 1 and rng.random() < 0.5:

@@ -163,7 +163,7 @@ class CompiledEngine:
         end: tuple[Any, ...] = (self.seed, self.reserve)
         if not hasattr(self, "_pool"):
             self._pool = ThreadPoolExecutor(self.threads - 1, thread_name_prefix="soen-event")
-        sync = np.zeros((2 + self.threads) * APART, dtype=np.int64)
+        sync = np.zeros(crew.CREW + self.threads * APART, dtype=np.int64)
         others = [
             self._pool.submit(partial(follow, *shared, log, self.plan.tau_0, sync, j, *end))
             for j, log in enumerate(self.logs[1:], start=1)
@@ -174,7 +174,7 @@ class CompiledEngine:
                 *shared, self.logs[0], self.plan.tau_0, *light, sync, self._apart, self._sent, self.PER_THREAD, *end
             )
         finally:
-            sync[0] = -1  # whatever happens, send everyone home
+            sync[crew.TURN] = crew.HOME  # whatever happens
         for other in others:
             other.result()
         return int(reason)

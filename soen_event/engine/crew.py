@@ -13,11 +13,10 @@ import sys
 from typing import Any
 
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from soen_event.engine.events import N_SENT
-from soen_event.engine.state import EVENTS, HEAP_SIZE, NOW
+from soen_event.engine.state import EVENTS, FOREVER, NOW
 from soen_event.engine.windows import (
     ACTIVE,
     APART,
@@ -34,19 +33,15 @@ from soen_event.engine.windows import (
     UNDER_WAY,
     USED,
     close_window,
-    launch,
     open_window,
     run_sets,
+    send_off,
 )
 
-TURN, NEXT, CREW = (
-    0,
-    APART,
-    2 * APART,
-)  # places of sync: the turn, the next piece; from CREW on two numbers for each thread
+# Places of sync: the turn, the next piece; from CREW on two numbers for each thread.
+TURN, NEXT, CREW = 0, APART, 2 * APART
 HOME = -1  # a turn: go home
 SPINS, YIELDS, NAP = 2000, 20, 50  # NAP in us
-LEFT = 1 << 62  # events
 
 _intrinsic: Any = intrinsic
 _NAP: Any = types.ExternalFunction("Sleep" if sys.platform == "win32" else "usleep", types.int32(types.uint32))
@@ -54,8 +49,6 @@ _YIELD: Any = types.ExternalFunction("SwitchToThread" if sys.platform == "win32"
 
 
 def _place(context: Any, builder: Any, array_type: Any, array: Any, at: Any) -> Any:
-    from numba.core import cgutils
-
     made = context.make_array(array_type)(context, builder, array)
     return cgutils.get_item_pointer(context, builder, array_type, made, [at], wraparound=False)
 
@@ -110,7 +103,7 @@ def share(P: Any, S: Any, W: Any, L: Any, tau_0: float, sync: Any, seed: int, re
         part = take(sync, NEXT)
         if part >= parts:
             return DONE
-        reason = run_sets(P, S, W, L, tau_0, part, parts, LEFT, seed, reserve)
+        reason = run_sets(P, S, W, L, tau_0, part, parts, FOREVER, seed, reserve)
         if reason != DONE:
             return reason
 
@@ -184,7 +177,7 @@ def lead(
             W.window[BEFORE] = happened(apart)
         reason = DONE
         if W.parts[0] == 1:
-            reason = run_sets(P, S, W, L, tau_0, 0, 1, LEFT, seed, reserve)
+            reason = run_sets(P, S, W, L, tau_0, 0, 1, FOREVER, seed, reserve)
         else:
             sync[NEXT] = 0
             turn += 1
@@ -198,13 +191,8 @@ def lead(
                 if sync[mine + 1] != DONE:
                     reason = sync[mine + 1]
         for j in range(threads):
-            while apart[j, USED + N_SENT] > 0 and reason != HEAP_FULL:
-                if S.cursor[HEAP_SIZE] + 2 > S.heap_fs.shape[0]:
-                    reason = HEAP_FULL
-                else:
-                    row = apart[j, USED + N_SENT] - 1
-                    apart[j, USED + N_SENT] = row
-                    launch(P, S, sent[0, j, row], sent[1, j, row], sent[2, j, row])
+            if send_off(P, S, apart[j, USED:COUNTED], sent[0, j], sent[1, j], sent[2, j]) == HEAP_FULL:
+                reason = HEAP_FULL
         if reason == LOG_FULL or reason == HEAP_FULL:
             W.window[BEFORE] -= happened(apart)  # the caller takes the counts
             break

@@ -246,29 +246,7 @@ def packed(plan: Plan) -> Records:
     loops = _records(
         LOOP_PLAN,
         {
-            **{
-                name: getattr(a, name)
-                for name in (
-                    "row",
-                    "ib",
-                    "beta",
-                    "tau",
-                    "quantum",
-                    "offset",
-                    "low",
-                    "high",
-                    "rest_origin",
-                    "threshold",
-                    "neuron",
-                    "purge",
-                    "t_ref_fs",
-                    "group",
-                    "flow",
-                    "own",
-                    "slack",
-                    "ring",
-                )
-            },
+            **{name: getattr(a, name) for name, _ in LOOP_PLAN if not name.endswith(("_start", "_stop"))},
             "mode_start": a.mode_start[:-1],
             "mode_stop": a.mode_start[1:],
             "out_start": a.out_start[:-1],

@@ -354,14 +354,14 @@ def run_sets(
     return DONE
 
 
-def send_off(P: Any, S: Any, L: Any) -> int:
-    """Let the spikes so far set out, none of which arrives before the window ends; HEAP_FULL if the heap needs more room first."""
-    while L.used[N_SENT] > 0:
+def send_off(P: Any, S: Any, used: Any, sent_fs: Any, sent_neuron: Any, sent_ordinal: Any) -> int:
+    """Let a log's spikes so far set out, none of which arrives before the window ends; HEAP_FULL if the heap needs more room first."""
+    while used[N_SENT] > 0:
         if S.cursor[HEAP_SIZE] + 2 > S.heap_fs.shape[0]:
             return HEAP_FULL
-        row = L.used[N_SENT] - 1
-        L.used[N_SENT] = row
-        launch(P, S, L.sent_fs[row], L.sent_neuron[row], L.sent_ordinal[row])
+        row = used[N_SENT] - 1
+        used[N_SENT] = row
+        launch(P, S, sent_fs[row], sent_neuron[row], sent_ordinal[row])
     return DONE
 
 
@@ -416,7 +416,7 @@ def run(
         if exact == 1:
             left = 1
         reason = run_sets(P, S, W, L, tau_0, 0, 1, left, seed, reserve)
-        if send_off(P, S, L) == HEAP_FULL:
+        if send_off(P, S, L.used, L.sent_fs, L.sent_neuron, L.sent_ordinal) == HEAP_FULL:
             reason = HEAP_FULL
         if reason == LOG_FULL or reason == HEAP_FULL:
             W.window[BEFORE] -= L.counts[EVENTS]  # the caller takes the counts
