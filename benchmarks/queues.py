@@ -104,12 +104,12 @@ def engine(steps, W, group, start, next_fs, length, events):
                 next_fs[d] += steps[n % len(steps)]
                 REKEY(W.queue, W.place, next_fs, W.number, base, size, d)
                 n += 1
-            W.new_fs[g], W.new_key[g] = next_fs[W.queue[base]], W.queue[base]
+            W.sets[g].fs, W.sets[g].key = next_fs[W.queue[base]], W.queue[base]
         many = 4 * W.window[2] > sets
         for j in range(W.window[2]):
             g = W.active[j]
             W.is_active[g] = 0
-            W.first_fs[g], W.first_key[g] = W.new_fs[g], W.new_key[g]
+            W.first_fs[g], W.first_key[g] = W.sets[g].fs, W.sets[g].key
             if not many:
                 REKEY(W.top, W.top_place, W.first_fs, W.first_key, 0, sets, g)
         if many:

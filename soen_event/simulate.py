@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 RECORDABLE = ("spikes", "fluxons", "photons", "detections", "currents", "fluxes", "energy")
 ENGINES = ("compiled", "reference")
 RESOLUTIONS = ("fluxon", "flow", "auto")
+CHECKPOINT_VERSION = 4
 _CHUNK = {"compiled": 200_000, "reference": 2_000}
 
 
@@ -342,7 +343,7 @@ class Simulation:
         done = int(state.cursor[NEXT_PHOTON])
         head = {
             "format": "soen-checkpoint",
-            "version": 3,
+            "version": CHECKPOINT_VERSION,
             "until_fs": self._until_fs,
             "header": self._header,
             "progress": self._progress(),
@@ -402,7 +403,7 @@ class Simulation:
             raise InputError(
                 f"{path}: is not a readable checkpoint ({trouble}); write one with Simulation.checkpoint"
             ) from trouble
-        if head.get("format") != "soen-checkpoint" or head.get("version") != 3:
+        if head.get("format") != "soen-checkpoint" or head.get("version") != CHECKPOINT_VERSION:
             raise InputError(f"{path}: is not a checkpoint of this version; write one with Simulation.checkpoint")
         header = head["header"]
         self = cls.__new__(cls)

@@ -13,7 +13,7 @@ import numpy as np
 
 from soen_event.engine import state as engine_state
 from soen_event.engine import windows
-from soen_event.engine.events import LOG_COLUMNS, N_PHOTONS, N_TRACES, ROUNDS, TRACE_COLUMNS, Log, Work, begin
+from soen_event.engine.events import LOG_COLUMNS, N_PHOTONS, N_TRACES, ROUNDS, SET, TRACE_COLUMNS, Log, Work, begin
 from soen_event.engine.jit import compile_function
 from soen_event.engine.state import COUNTS, EVENTS, FOREVER, NOW
 from soen_event.engine.windows import (
@@ -105,8 +105,8 @@ class CompiledEngine:
         of = self.records.loops["group"][self.records.detectors["loop"][hot]]
         for j in np.lexsort((hot, ends))[::-1].tolist():
             k, g = int(hot[j]), int(of[j])
-            self.work.hot_next[k] = self.work.hot_first[g]
-            self.work.hot_first[g] = k
+            self.work.hot_next[k] = self.work.sets["hot_first"][g]
+            self.work.sets["hot_first"][g] = k
 
     def advance(self, until_fs: int, budget: int, exact: bool = True) -> int:
         """Process events up to and including ``until_fs``; returns DONE, or BUDGET_SPENT once ``budget`` events have happened.
@@ -246,6 +246,9 @@ def new_work(records: engine_state.Records, box: int, stretches: int) -> Work:
     def ints(length: int, value: int = 0) -> np.ndarray:
         return np.full(length, value, dtype=np.int64)
 
+    sets = np.zeros(g, dtype=np.dtype(SET)).view(np.recarray)
+    sets["start"], sets["room"] = records.group_start[:-1], np.diff(records.group_start)
+    sets["hot_first"] = sets["box_first"] = sets["box_last"] = -1
     return Work(
         queue=records.group_member.copy(),
         place=ints(n),
@@ -253,11 +256,9 @@ def new_work(records: engine_state.Records, box: int, stretches: int) -> Work:
         todo=ints(n),
         waiting=ints(n),
         hot_next=ints(m, -1),
-        hot_first=ints(g, -1),
+        sets=sets,
         first_fs=ints(g, FOREVER),
         first_key=ints(g),
-        new_fs=ints(g),
-        new_key=ints(g),
         top=np.arange(g, dtype=np.int64),
         top_place=np.arange(g, dtype=np.int64),
         box_fs=ints(box),
@@ -265,10 +266,8 @@ def new_work(records: engine_state.Records, box: int, stretches: int) -> Work:
         box_ordinal=ints(box),
         box_drawn=ints(box),
         box_next=ints(box),
-        box_first=ints(g, -1),
-        box_last=ints(g, -1),
         active=ints(g),
-        is_active=ints(g),
+        is_active=np.zeros(g, dtype=np.int8),
         window=np.array([0, 0, 0, 0, FIRST_SPAN, 0], dtype=np.int64),
         progress=ints(stretches * APART),
         parts=ints(1, 1),

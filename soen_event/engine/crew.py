@@ -12,10 +12,9 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from llvmlite import ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic
+from numba.core import types
 
+from soen_event.engine.machine import load, store, take
 from soen_event.engine.state import EVENTS, FOREVER, NOW
 from soen_event.engine.windows import (
     ACTIVE,
@@ -43,48 +42,8 @@ TURN, NEXT, CREW = 0, APART, 2 * APART
 HOME = -1  # a turn: go home
 SPINS, YIELDS, NAP = 2000, 20, 50  # NAP in us
 
-_intrinsic: Any = intrinsic
 _NAP: Any = types.ExternalFunction("Sleep" if sys.platform == "win32" else "usleep", types.int32(types.uint32))
 _YIELD: Any = types.ExternalFunction("SwitchToThread" if sys.platform == "win32" else "sched_yield", types.int32())
-
-
-def _place(context: Any, builder: Any, array_type: Any, array: Any, at: Any) -> Any:
-    made = context.make_array(array_type)(context, builder, array)
-    return cgutils.get_item_pointer(context, builder, array_type, made, [at], wraparound=False)
-
-
-@_intrinsic
-def load(typing: Any, array: Any, at: Any) -> Any:
-    """array[at] as another thread has stored it last, and all that it wrote before that."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        where = _place(context, builder, signature.args[0], *arguments)
-        return builder.load_atomic(where, "acquire", 8)
-
-    return types.int64(array, types.int64), generate
-
-
-@_intrinsic
-def store(typing: Any, array: Any, at: Any, value: Any) -> Any:
-    """array[at] = value, to be seen by :func:`load` after all that was written before."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        where = _place(context, builder, signature.args[0], *arguments[:2])
-        builder.store_atomic(arguments[2], where, "release", 8)
-        return context.get_dummy_value()
-
-    return types.void(array, types.int64, types.int64), generate
-
-
-@_intrinsic
-def take(typing: Any, array: Any, at: Any) -> Any:
-    """array[at], which becomes one more: no two threads get the same."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        where = _place(context, builder, signature.args[0], *arguments)
-        return builder.atomic_rmw("add", where, ir.Constant(ir.IntType(64), 1), "acq_rel")
-
-    return types.int64(array, types.int64), generate
 
 
 def rest(times: int) -> int:

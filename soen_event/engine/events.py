@@ -172,6 +172,17 @@ LOG_COLUMNS = {
 }
 
 
+SET = [
+    ("start", "i8"),  # where its loops begin in ``queue``, and how many they are
+    ("room", "i8"),
+    ("hot_first", "i8"),  # its first hotspot
+    ("box_first", "i8"),  # what arrives at it in the present window: a list in the order of keys
+    ("box_last", "i8"),
+    ("fs", "i8"),  # its first event when it has been run, apart from what arrives
+    ("key", "i8"),
+]
+
+
 class Work(NamedTuple):
     """What follows from a State and is kept for speed: queues and lists. n loops in g sets, m detectors."""
 
@@ -181,11 +192,9 @@ class Work(NamedTuple):
     todo: np.ndarray  # (n,) loops that still have to look ahead in the present event, a ring for every set
     waiting: np.ndarray
     hot_next: np.ndarray  # (m,) hotspots of a set, a list in the order of their ends; -1 ends it
-    hot_first: np.ndarray  # (g,)
+    sets: np.ndarray  # (g,) SET records
     first_fs: np.ndarray  # (g,) first event of every set, apart from what arrives
     first_key: np.ndarray
-    new_fs: np.ndarray
-    new_key: np.ndarray
     top: np.ndarray  # (g,) the sets as an indexed heap
     top_place: np.ndarray
     box_fs: np.ndarray  # what arrives at the sets in the present window
@@ -193,8 +202,6 @@ class Work(NamedTuple):
     box_ordinal: np.ndarray
     box_drawn: np.ndarray
     box_next: np.ndarray
-    box_first: np.ndarray  # (g,) the arrivals of every set, a list in the order of their keys
-    box_last: np.ndarray
     active: np.ndarray  # (g,) sets that something happens to in the present window
     is_active: np.ndarray
     window: np.ndarray  # see windows.py
@@ -613,8 +620,8 @@ def settle(P: Any, S: Any, W: Any, L: Any, tau_0: float, d: int, now: int, undis
     ``pushed``: what has entered a loop whose fluxons are events, and reaches those that it couples to; 0 for nothing.
     """
     my = P.loops[d]
-    base = P.group_start[my.group]
-    room = P.group_start[my.group + 1] - base
+    base = W.sets[my.group].start
+    room = W.sets[my.group].room
     head = 0
     count = 0
     rounds = 0
@@ -776,10 +783,10 @@ def hot_until(P: Any, S: Any, k: int) -> int:
 
 def enlist(P: Any, S: Any, W: Any, k: int) -> None:
     """Put detector ``k``, whose hotspot has begun, into its set's list of ends, in the order of (end, k)."""
-    group = P.loops[P.detectors[k].loop].group
+    group = P.detectors[k].group
     ends = hot_until(P, S, k)
     last = -1
-    j = W.hot_first[group]
+    j = W.sets[group].hot_first
     while j >= 0:
         other = hot_until(P, S, j)
         if other > ends or (other == ends and j > k):
@@ -788,7 +795,7 @@ def enlist(P: Any, S: Any, W: Any, k: int) -> None:
         j = W.hot_next[j]
     W.hot_next[k] = j
     if last < 0:
-        W.hot_first[group] = k
+        W.sets[group].hot_first = k
     else:
         W.hot_next[last] = k
 
@@ -943,7 +950,7 @@ def happen(
         elif phase == HOTSPOT_END:
             L.counts[HOTSPOT_ENDS] += 1
             d = P.detectors[target].loop
-            W.hot_first[P.loops[d].group] = W.hot_next[target]
+            W.sets[P.detectors[target].group].hot_first = W.hot_next[target]
         elif phase == KICK:
             L.counts[KICKS] += 1
         touch(P, S, L, tau_0, d, now)
@@ -1002,10 +1009,10 @@ def happen(
 
 def first_of_set(P: Any, S: Any, W: Any, g: int) -> tuple:
     """The first own event of set ``g``, hotspot end or loop: (fs, key)."""
-    d = W.queue[P.group_start[g]]
+    d = W.queue[W.sets[g].start]
     fs = S.next_fs[d]
     key = event_key(3, d, 0)
-    k = W.hot_first[g]
+    k = W.sets[g].hot_first
     if k >= 0:
         ends = hot_until(P, S, k)
         if ends <= fs:

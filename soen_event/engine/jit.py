@@ -20,6 +20,8 @@ from pathlib import Path
 from types import FunctionType, SimpleNamespace
 from typing import Any
 
+from soen_event.engine.fetch import fetch
+
 _PACKAGE = "soen_event"
 _WHOLE = {"run_sets"}  # called, not pasted into its callers: it is large, and threads call it too
 _KEPT = ("windows", "events", "crew")  # files whose compiled functions are kept on disk
@@ -28,6 +30,7 @@ _SOURCES = (
     "engine/events.py",
     "engine/windows.py",
     "engine/crew.py",
+    "engine/machine.py",
     "engine/queue.py",
     "engine/state.py",
     "engine/jit.py",
@@ -49,6 +52,9 @@ def _compiled_function(module: str, name: str, persistent: bool) -> Any:
     copy = FunctionType(function.__code__, namespace, function.__name__, function.__defaults__, function.__closure__)
     copy.__module__, copy.__qualname__ = function.__module__, function.__qualname__
     for key, value in function.__globals__.items():
+        if value is fetch and key in function.__code__.co_names:
+            namespace[key] = importlib.import_module("soen_event.engine.machine").fetch
+            continue
         # Only what the code mentions: a module may also hold array helpers that Numba could not compile.
         if key in function.__code__.co_names and _own_function(value) and value is not function:
             namespace[key] = _compiled_function(value.__module__, value.__name__, key in _WHOLE)

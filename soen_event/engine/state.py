@@ -55,33 +55,34 @@ FOREVER = 2**62  # fs
 DETECTED, IN_HOTSPOT, IN_DEAD_TIME, MISSED = range(4)
 
 LOOP_PLAN = [
-    ("row", "i8"),
-    ("ib", "f8"),
-    ("beta", "f8"),
-    ("tau", "f8"),
-    ("quantum", "f8"),
-    ("offset", "f8"),
-    ("low", "f8"),
-    ("high", "f8"),
-    ("rest_origin", "f8"),
-    ("threshold", "f8"),
+    ("flow", "i8"),
+    ("group", "i8"),
     ("neuron", "i8"),
-    ("purge", "i8"),
-    ("t_ref_fs", "i8"),
     ("mode_start", "i8"),
     ("mode_stop", "i8"),
-    ("out_start", "i8"),
-    ("out_stop", "i8"),
     ("in_start", "i8"),
     ("in_stop", "i8"),
-    ("group", "i8"),
-    ("flow", "i8"),
+    ("out_start", "i8"),
+    ("out_stop", "i8"),
+    ("tau", "f8"),
+    ("beta", "f8"),
+    ("low", "f8"),
+    ("high", "f8"),
+    ("offset", "f8"),
     ("own", "f8"),
     ("slack", "f8"),
+    ("row", "i8"),
+    ("ib", "f8"),
+    ("quantum", "f8"),
+    ("rest_origin", "f8"),
+    ("threshold", "f8"),
+    ("purge", "i8"),
+    ("t_ref_fs", "i8"),
     ("ring", "i8"),
 ]
 DETECTOR_PLAN = [
     ("loop", "i8"),
+    ("group", "i8"),
     ("fall", "i8"),
     ("rise", "i8"),
     ("level", "f8"),
@@ -128,6 +129,23 @@ LOOP_STATE = [
     ("since", "i8"),  # fs up to which the loop has been advanced
     ("mode", "i8"),  # SLEEP, REST, RUN or HELD
     ("q", "f8"),  # sum of decayed quanta, I_c
+    ("leak_loss", "f8"),
+    ("err", "f8"),  # bound of the error of q, how fast the present step adds to it, and how fast it fades (1/ns)
+    ("room", "f8"),  # asleep: flux that may still come in before it can wake; 0: not known
+    ("steady", "f8"),  # flux that stays: offset and hotspots
+    ("ext", "f8"),  # external flux of corners, its slope, and the parts of both that thread one arm
+    ("ext_slope", "f8"),
+    ("arm", "f8"),
+    ("arm_slope", "f8"),
+    ("hot", "i8"),  # number of hotspots on the loop
+    ("next_kind", "i8"),
+    # 1: the loops that it couples to read its current from the cubic given out at ``out_fs``, good to ``out_end``
+    ("awake", "i8"),
+    ("ready_fs", "i8"),  # end of the absolute refractory time
+    ("in0", "f8"),  # flux that flowing loops couple in: a cubic of the time since ``since``
+    ("in1", "f8"),
+    ("in2", "f8"),
+    ("in3", "f8"),
     ("leak", "f8"),  # leak of the phase, rad
     ("psi", "f8"),  # phase within the turn, rad
     ("z", "f8"),  # saddle-node coordinate, 1/tau_0
@@ -137,22 +155,9 @@ LOOP_STATE = [
     ("u", "f8"),  # distance above threshold when last looked at
     ("u_slope", "f8"),  # 1/ns
     ("gain", "f8"),  # of the saddle-node
-    ("steady", "f8"),  # flux that stays: offset and hotspots
-    ("ext", "f8"),  # external flux of corners, its slope, and the parts of both that thread one arm
-    ("ext_slope", "f8"),
-    ("arm", "f8"),
-    ("arm_slope", "f8"),
-    ("in0", "f8"),  # flux that flowing loops couple in: a cubic of the time since ``since``
-    ("in1", "f8"),
-    ("in2", "f8"),
-    ("in3", "f8"),
-    ("hot", "i8"),  # number of hotspots on the loop
-    ("next_kind", "i8"),
     ("armed", "i8"),
-    ("ready_fs", "i8"),  # end of the absolute refractory time
     ("fluxons", "i8"),  # count since the start
     ("slip_loss", "f8"),  # energy dissipated, I_c Phi0/2pi
-    ("leak_loss", "f8"),
     ("purge_loss", "f8"),
     # a flowing loop only
     ("c1", "f8"),  # its current is the cubic q + c1 t + c2 t^2 + c3 t^3 of the time since ``since``
@@ -161,12 +166,8 @@ LOOP_STATE = [
     ("h", "f8"),  # ns, length to try for the next step, and length of the last one
     ("step", "f8"),
     ("end_fs", "i8"),  # end of the present step
-    ("err", "f8"),  # bound of the error of q, how fast the present step adds to it, and how fast it fades (1/ns)
     ("err_rate", "f8"),
     ("fade", "f8"),
-    ("room", "f8"),  # asleep: flux that may still come in before it can wake; 0: not known
-    # 1: the loops that it couples to read its current from the cubic given out at ``out_fs``, good to ``out_end``
-    ("awake", "i8"),
     ("out_fs", "i8"),
     ("out_end", "i8"),
     ("out0", "f8"),
@@ -255,7 +256,13 @@ def packed(plan: Plan) -> Records:
             "in_stop": a.in_start[1:],
         },
     )
-    detectors = _records(DETECTOR_PLAN, {name: getattr(a, f"det_{name}") for name, _ in DETECTOR_PLAN})
+    detectors = _records(
+        DETECTOR_PLAN,
+        {
+            **{name: getattr(a, f"det_{name}") for name, _ in DETECTOR_PLAN if name != "group"},
+            "group": a.group[a.det_loop],
+        },
+    )
     neurons = _records(
         NEURON_PLAN,
         {

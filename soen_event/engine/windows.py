@@ -29,6 +29,7 @@ from soen_event.engine.events import (
     happen,
     hot_until,
 )
+from soen_event.engine.fetch import fetch
 from soen_event.engine.queue import arrange, earlier, pop, push, rekey, replace
 from soen_event.engine.state import (
     EVENTS,
@@ -41,6 +42,7 @@ from soen_event.engine.state import (
     NEXT_PHOTON,
     NO_KEY,
     NOW,
+    PHASE_SHIFT,
     PHOTON,
     PLACE_MASK,
     TARGET_SHIFT,
@@ -94,6 +96,13 @@ def launch(P: Any, S: Any, fs: int, neuron: int, ordinal: int) -> None:
     )
 
 
+def guide_of(key: int) -> int:
+    """The waveguide of a travelling spike, from its key in the heap."""
+    if key < 0:
+        return key + EMIT
+    return (key & PLACE_MASK) - 1
+
+
 def arrive(P: Any, S: Any, seed: int) -> int:
     """Take the first travelling spike's next arrival from the heap, and put the one after it there.
 
@@ -104,11 +113,12 @@ def arrive(P: Any, S: Any, seed: int) -> int:
     fs = S.heap_fs[0]
     key = S.heap_key[0]
     ordinal = S.heap_ordinal[0]
-    w = (key & PLACE_MASK) - 1
-    if key < 0:
-        w = key + EMIT
+    w = guide_of(key)
     guide = P.guides[w]
     sender = P.neurons[guide.neuron]
+    if size > 2:
+        fetch(P.guides, guide_of(S.heap_key[1]))
+        fetch(P.guides, guide_of(S.heap_key[2]))
     if sender.emission == PHOTONS and key >= 0:
         S.cursor[HEAP_SIZE] = pop(S.heap_fs, S.heap_key, S.heap_ordinal, size)
         return 1 + guide.drawn
@@ -139,25 +149,35 @@ def arrive(P: Any, S: Any, seed: int) -> int:
     return 0
 
 
-def deliver(P: Any, W: Any, d: int, fs: int, key: int, ordinal: int, drawn: int) -> None:
-    """Put what arrives at loop ``d`` at the end of its set's inbox, and the set among the active ones."""
-    g = P.loops[d].group
-    row = W.window[FILLED]
-    W.window[FILLED] = row + 1
-    W.box_fs[row] = fs
-    W.box_key[row] = key
-    W.box_ordinal[row] = ordinal
-    W.box_drawn[row] = drawn
-    W.box_next[row] = -1
-    if W.box_first[g] < 0:
-        W.box_first[g] = row
-    else:
-        W.box_next[W.box_last[g]] = row
-    W.box_last[g] = row
-    if W.is_active[g] == 0:
-        W.is_active[g] = 1
-        W.active[W.window[ACTIVE]] = g
-        W.window[ACTIVE] += 1
+def receiver(P: Any, key: int) -> int:
+    """The set at which a photon or a kick arrives."""
+    target = (key >> TARGET_SHIFT) & PLACE_MASK
+    if key >> PHASE_SHIFT == PHOTON:
+        return P.detectors[target].group
+    return P.loops[target].group
+
+
+def hand_out(P: Any, W: Any) -> None:
+    """Put what arrives in the window into the inboxes of its sets, in order, and the sets among the active ones."""
+    filled = W.window[FILLED]
+    for row in range(filled):
+        if row + 12 < filled:
+            key = W.box_key[row + 12]
+            if key >> PHASE_SHIFT == PHOTON:
+                fetch(P.detectors, (key >> TARGET_SHIFT) & PLACE_MASK)
+        if row + 4 < filled:
+            fetch(W.sets, receiver(P, W.box_key[row + 4]))
+        g = receiver(P, W.box_key[row])
+        W.box_next[row] = -1
+        if W.sets[g].box_first < 0:
+            W.sets[g].box_first = row
+        else:
+            W.box_next[W.sets[g].box_last] = row
+        W.sets[g].box_last = row
+        if W.is_active[g] == 0:
+            W.is_active[g] = 1
+            W.active[W.window[ACTIVE]] = g
+            W.window[ACTIVE] += 1
 
 
 def open_window(
@@ -243,10 +263,8 @@ def open_window(
         drawn = 0
         if where == 0:
             S.cursor[NEXT_KICK] += 1
-            d = P.kicks[ordinal].loop
         elif where == 1:
             S.cursor[NEXT_PHOTON] += 1
-            d = P.detectors[photon_detector[ordinal]].loop
         else:
             what = arrive(P, S, seed)
             if what == 0:
@@ -255,13 +273,18 @@ def open_window(
                     ends = until + 1
                 continue
             drawn = what - 1
-            d = P.detectors[(key >> TARGET_SHIFT) & PLACE_MASK].loop
-        deliver(P, W, d, fs, key, ordinal, drawn)
+        row = W.window[FILLED]
+        W.window[FILLED] = row + 1
+        W.box_fs[row] = fs
+        W.box_key[row] = key
+        W.box_ordinal[row] = ordinal
+        W.box_drawn[row] = drawn
         last = fs
         if exact == 1:
             break
     W.window[ENDS] = ends
     W.window[STAGE] = UNDER_WAY
+    hand_out(P, W)
     if exact == 0:
         gather(W, ends)
         if 16 * W.window[ACTIVE] > sets:  # many: take them in the order in which they lie in memory
@@ -295,6 +318,50 @@ def gather(W: Any, ends: int) -> None:
         at += 1
 
 
+def fetch_ahead(P: Any, S: Any, W: Any, at: int, last: int) -> None:
+    """Ask for the memory of the active sets that follow the ``at``-th: for a farther one, what leads to the rest."""
+    if at + 9 < last:
+        fetch(W.sets, W.active[at + 9])
+    if at + 7 < last:
+        it = W.sets[W.active[at + 7]]
+        fetch(W.queue, it.start)
+        if it.box_first >= 0:
+            fetch(W.box_fs, it.box_first)
+            fetch(W.box_key, it.box_first)
+            fetch(W.box_next, it.box_first)
+    if at + 5 < last:
+        k = first_detector(W, W.sets[W.active[at + 5]])
+        if k >= 0:
+            fetch(P.detectors, k)
+            fetch(S.detectors, k)
+            fetch(W.hot_next, k)
+    if at + 3 < last:
+        d = first_loop(P, W, W.sets[W.active[at + 3]])
+        fetch(P.loops, d)
+        fetch(S.loops, d)
+    if at + 1 < last:
+        d = first_loop(P, W, W.sets[W.active[at + 1]])
+        fetch(S.amplitude, P.loops[d].mode_start)
+        fetch(S.mode_hot, P.loops[d].mode_start)
+        fetch(S.next_fs, d)
+        fetch(W.place, d)
+
+
+def first_detector(W: Any, it: Any) -> int:
+    """The detector of a set's first photon, or else of its first hotspot; -1 if there is neither."""
+    if it.box_first >= 0 and W.box_key[it.box_first] >> PHASE_SHIFT == PHOTON:
+        return (W.box_key[it.box_first] >> TARGET_SHIFT) & PLACE_MASK
+    return it.hot_first
+
+
+def first_loop(P: Any, W: Any, it: Any) -> int:
+    """The loop that something will probably happen to first in a set."""
+    k = first_detector(W, it)
+    if k >= 0:
+        return P.detectors[k].loop
+    return W.queue[it.start]
+
+
 def run_sets(
     P: Any, S: Any, W: Any, L: Any, tau_0: float, part: int, parts: int, left: int, seed: int, reserve: int
 ) -> int:
@@ -308,7 +375,8 @@ def run_sets(
     last = W.window[ACTIVE] * (part + 1) // parts
     while W.progress[mine] < last:
         g = W.active[W.progress[mine]]
-        base = P.group_start[g]
+        base = W.sets[g].start
+        fetch_ahead(P, S, W, W.progress[mine], last)
         while True:
             if (
                 L.used[N_TRACES] + reserve > L.trace_fs.shape[0]
@@ -324,13 +392,13 @@ def run_sets(
             key = event_key(LOOP, d, 0)
             ordinal = 0
             drawn = 0
-            k = W.hot_first[g]
+            k = W.sets[g].hot_first
             if k >= 0:
                 cold = hot_until(P, S, k)
                 if cold <= now:
                     now = cold
                     key = event_key(HOTSPOT_END, k, 0)
-            row = W.box_first[g]
+            row = W.sets[g].box_first
             if row >= 0:
                 fs = W.box_fs[row]
                 if fs < now or (fs == now and W.box_key[row] < key):
@@ -338,7 +406,7 @@ def run_sets(
                     key = W.box_key[row]
                     ordinal = W.box_ordinal[row]
                     drawn = W.box_drawn[row]
-                    W.box_first[g] = W.box_next[row]
+                    W.sets[g].box_first = W.box_next[row]
             if now >= ends:
                 break
             happen(P, S, W, L, tau_0, now, key, ordinal, drawn, seed)
@@ -346,8 +414,8 @@ def run_sets(
             if left <= 0:
                 break
         fs, key = first_of_set(P, S, W, g)
-        W.new_fs[g] = fs
-        W.new_key[g] = key
+        W.sets[g].fs = fs
+        W.sets[g].key = key
         W.progress[mine] += 1
         if left <= 0:
             return BUDGET_SPENT
@@ -377,8 +445,8 @@ def close_window(S: Any, W: Any, happened: int) -> None:
     for j in range(active):
         g = W.active[j]
         W.is_active[g] = 0
-        W.first_fs[g] = W.new_fs[g]
-        W.first_key[g] = W.new_key[g]
+        W.first_fs[g] = W.sets[g].fs
+        W.first_key[g] = W.sets[g].key
         if not many:
             rekey(W.top, W.top_place, W.first_fs, W.first_key, 0, sets, g)
     if many:
@@ -428,8 +496,7 @@ def run(
 def prepare(P: Any, S: Any, W: Any) -> None:
     """Put the queues in order from a state."""
     for g in range(W.top.shape[0]):
-        base = P.group_start[g]
-        arrange(W.queue, W.place, S.next_fs, W.number, base, P.group_start[g + 1] - base)
+        arrange(W.queue, W.place, S.next_fs, W.number, W.sets[g].start, W.sets[g].room)
     for g in range(W.top.shape[0]):
         fs, key = first_of_set(P, S, W, g)
         W.first_fs[g] = fs
