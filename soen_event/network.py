@@ -430,6 +430,12 @@ class Network:
         other._ends = dict(self._ends)
         return other
 
+    def at_temperature(self, kelvin: float) -> Network:
+        """The same network at another temperature, K."""
+        other = self.copy()
+        other._device = dataclasses.replace(self._device, temperature=kelvin)
+        return other
+
     # ---- reading
 
     @property

@@ -7,6 +7,7 @@ No ``fastmath``: additions and multiplications keep their order, and both engine
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import os
@@ -22,23 +23,22 @@ from typing import Any
 
 from soen_event.engine.fetch import fetch
 
-_PACKAGE = "soen_event"
-_WHOLE = {"run_sets"}  # called, not pasted into its callers: it is large, and threads call it too
-_KEPT = ("windows", "events", "crew")  # files whose compiled functions are kept on disk
-_SOURCES = (
-    "physics/*.py",
-    "engine/events.py",
-    "engine/windows.py",
-    "engine/crew.py",
-    "engine/machine.py",
-    "engine/queue.py",
-    "engine/state.py",
-    "engine/jit.py",
+_PACKAGES = ("soen_event.", "hardware.")
+_WHOLE = {"run_sets", "slopes"}  # called, not pasted into their callers: they are large, and have several
+_ROOT = Path(__file__).resolve().parents[2]
+_ENGINE = tuple(
+    f"soen_event/{name}.py"
+    for name in ("physics/*", *(f"engine/{x}" for x in ("events", "windows", "crew", "machine", "queue", "state", "jit")))
 )
+# Folders with files whose compiled functions are kept on disk, those files, and all that goes into them.
+_KEPT = {
+    "soen_event/engine": (("windows", "events", "crew"), _ENGINE),
+    "hardware": (("junctions",), (*_ENGINE, "hardware/junctions.py")),
+}
 
 
 def _own_function(value: Any) -> bool:
-    return isinstance(value, FunctionType) and value.__module__.startswith(_PACKAGE + ".")
+    return isinstance(value, FunctionType) and value.__module__.startswith(_PACKAGES)
 
 
 @cache
@@ -77,23 +77,22 @@ def compiled(module: types.ModuleType) -> SimpleNamespace:
 
 
 @cache
-def source_digest() -> str:
-    """Hash of every source file that takes part in compiled code, with the interpreter and Numba versions."""
+def source_digest(home: str = "soen_event/engine") -> str:
+    """Hash of every source file that takes part in the compiled code of a folder, with the interpreter and Numba versions."""
     import numba
 
-    root = Path(__file__).resolve().parent.parent
     digest = hashlib.blake2b(digest_size=16)
     digest.update(f"{sys.version_info[:3]} {numba.__version__}".encode())
-    for pattern in _SOURCES:
-        for path in sorted(root.glob(pattern)):
+    for pattern in _KEPT[home][1]:
+        for path in sorted(_ROOT.glob(pattern)):
             digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()
 
 
-def _cache_folder() -> Path:
-    """The folder in which Numba keeps this package's machine code."""
+def _cache_folder(home: str = "soen_event/engine") -> Path:
+    """The folder in which Numba keeps the machine code of a folder's functions."""
     base = os.environ.get("NUMBA_CACHE_DIR")
-    return Path(base) if base else Path(__file__).resolve().parent / "__pycache__"
+    return Path(base) if base else _ROOT / home / "__pycache__"
 
 
 def _kept(folder: Path, pattern: str) -> Iterator[Path]:
@@ -101,23 +100,21 @@ def _kept(folder: Path, pattern: str) -> Iterator[Path]:
 
 
 @cache
-def _refresh_cache() -> bool:
+def _refresh_cache() -> None:
     """Throw kept machine code away when any source that went into it has changed. Numba looks only at the outermost file."""
-    folder = _cache_folder()
-    stamp = folder / "soen_event.digest"
-    try:
-        if stamp.exists() and stamp.read_text() == source_digest():
-            return False
-        folder.mkdir(parents=True, exist_ok=True)
-        for stem in _KEPT:
-            for kept in _kept(folder, f"{stem}.*.nb[ic]"):
-                kept.unlink(missing_ok=True)
-        temporary = stamp.with_suffix(f".{os.getpid()}")
-        temporary.write_text(source_digest())
-        os.replace(temporary, stamp)
-    except OSError:
-        return True  # a read-only installation compiles in memory
-    return True
+    for home, (stems, _) in _KEPT.items():
+        folder = _cache_folder(home)
+        stamp = folder / f"{home.replace('/', '.')}.digest"
+        with contextlib.suppress(OSError):  # a read-only installation compiles in memory
+            if stamp.exists() and stamp.read_text() == source_digest(home):
+                continue
+            folder.mkdir(parents=True, exist_ok=True)
+            for stem in stems:
+                for kept in _kept(folder, f"{stem}.*.nb[ic]"):
+                    kept.unlink(missing_ok=True)
+            temporary = stamp.with_suffix(f".{os.getpid()}")
+            temporary.write_text(source_digest(home))
+            os.replace(temporary, stamp)
 
 
 _announced = False

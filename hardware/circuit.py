@@ -1,0 +1,364 @@
+"""Junction-level circuits of whole networks: the truth that the event engines are judged against.
+
+    from hardware import circuit
+    run = circuit.simulate(net, {"s1": [10.0]}, duration=50.0)
+    run.fluxons["d1"], run.spikes["n1"], run.current("d1")
+
+Every dendrite, soma and refractory dendrite is integrated with its junctions (:mod:`hardware.junctions` has the equations), from the
+same Plan that the engines run, with the same photons, detectors, light, delays and random draws. What is ideal in it: a detector's flux
+(two exponentials, physics.md 1.1), the transmitter (a threshold, then photons), and the mutual inductances; an RI dendrite's loading
+by other loops follows from its collection loop (``Collection``), if it has one. Thermal noise is that of all shunts and loop resistors.
+
+It costs some 5,000 to 100,000 times what the engines cost. Steps are multiples of a femtosecond; 0.05 ps gives fluxon times to 0.03 ps.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from soen_event.engine import state as engine_state
+from soen_event.engine.state import HEAP_SIZE, NOW, STEPS
+from soen_event.errors import InputError, nearest
+from soen_event.physics.random import checked_seed, part_key
+from soen_event.plan import Plan, lower
+
+if TYPE_CHECKING:
+    from soen_event.network import Network
+
+__all__ = ["CircuitRun", "simulate", "wires"]
+
+MOST_SAMPLES = 20_000_000  # numbers kept of currents and fluxes
+_ROWS = 1 << 16
+
+
+def simulate(
+    network: Network | str | os.PathLike[str],
+    photons: Any = None,
+    duration: float | None = None,
+    *,
+    step: float = 0.05,
+    temperature: float | None = None,
+    seed: int = 0,
+    record: Iterable[str] | None = None,
+    sample: float = 0.01,
+    progress: Callable[[float, float], None] | None = None,
+) -> CircuitRun:
+    """Integrate the junctions of a network.
+
+    Args:
+        network: a :class:`~soen_event.Network` or a path to a network file.
+        photons: as for :func:`soen_event.simulate`: times in ns by synapse, a Stimulus, or a path.
+        duration: ns, above 0.
+        step: ps, 0.001 to 1; whole femtoseconds. 0.05 ps gives fluxon times to 0.03 ps (circuit.md 1).
+        temperature: K, at least 0: thermal noise of shunts and loop resistors. Default: the device's.
+        seed: of noise, efficiencies and emission; the same draws as the engine's.
+        record: ids of the loops whose currents and fluxes are sampled; default all.
+        sample: ns between samples.
+        progress: called with (time, duration) in ns about once a second.
+
+    Returns:
+        A :class:`CircuitRun`.
+
+    Raises:
+        InputError: with everything that is wrong, before anything runs.
+    """
+    from soen_event.network import Network
+    from soen_event.simulate import _lowered
+    from soen_event.stimulus import Stimulus
+
+    faults = _number_faults(duration, step, temperature, sample)
+    if faults:
+        raise InputError(faults)
+    if isinstance(network, str | os.PathLike):
+        network = Network.load(network)
+    if not isinstance(network, Network):
+        raise InputError(f"circuit.simulate.network: {type(network).__name__} is not a Network or a path to a file")
+    seed = checked_seed(seed)
+    kelvin = network.device.temperature if temperature is None else float(temperature)
+    stimulus = Stimulus.coerce(photons)
+    plan = lower(network.at_temperature(0.0), tuple(stimulus.drives), "fluxon")  # its rates are not used here
+    fs, detector = _lowered(stimulus, plan)
+    run = CircuitRun(plan, fs, detector, kelvin, seed, step, record, sample, float(duration or 0.0))
+    run._integrate(progress)
+    return run
+
+
+def _number_faults(duration: Any, step: Any, temperature: Any, sample: Any) -> list[str]:
+    def good(value: Any, low: float, high: float, open_: bool = True) -> bool:
+        fits = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+        return fits and (low < value if open_ else low <= value) and value <= high
+
+    faults = []
+    if not good(duration, 0.0, 1e9):
+        faults.append(f"circuit.simulate.duration: {duration!r} is not a time in ns above 0, such as 50.0")
+    if not good(step, 0.001, 1.0, False):
+        faults.append(f"circuit.simulate.step: {step!r} is not a step in ps from 0.001 to 1, such as 0.05")
+    if temperature is not None and not good(temperature, 0.0, 20.0, False):
+        faults.append(f"circuit.simulate.temperature: {temperature!r} is not a temperature in K from 0 to 20")
+    if not good(sample, 0.0, 1e9):
+        faults.append(f"circuit.simulate.sample: {sample!r} is not a time in ns above 0, such as 0.01")
+    return faults
+
+
+class CircuitRun:
+    """What the junctions did. Times in ns, currents in I_c, fluxes in Phi0.
+
+    Attributes:
+        plan: the lowered network. ``times``: (samples,) when currents and fluxes were sampled.
+        fluxons, fluxon_count, spikes, detections: by id, as in a :class:`~soen_event.Recording`.
+        steps: integration steps; ``cpu_s``: CPU seconds spent in them (compilation apart).
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        photon_fs: np.ndarray,
+        photon_detector: np.ndarray,
+        temperature: float,
+        seed: int,
+        step: float,
+        record: Iterable[str] | None,
+        sample: float,
+        duration: float,
+    ):
+        from soen_event.engine.compiled import new_log
+
+        self.plan, self.temperature, self.seed, self.duration = plan, temperature, seed, duration
+        self.step_fs = max(1, round(step * 1000.0))
+        self._photons = photon_fs, photon_detector
+        watched = self._watched(record)
+        self._row = {int(k): w for w, k in enumerate(watched)}
+        self._records = engine_state.packed(plan)
+        self._state = engine_state.fresh(plan)
+        self._wires = wires(plan, temperature)
+        n, m = len(plan.loop_ids), len(plan.detector_ids)
+        sample_fs = max(1, round(sample * 1e6))
+        rows = round(duration * 1e6) // sample_fs + 2
+        if 2 * rows * len(watched) > MOST_SAMPLES:
+            raise InputError(
+                f"circuit.simulate.sample: {rows} samples of {len(watched)} loops are more than {MOST_SAMPLES} numbers; "
+                "take a longer time between samples or record fewer loops"
+            )
+        flags = np.ones(n, dtype=np.int64)
+        self._log = new_log(flags, np.zeros(n, dtype=np.int64), np.ones(m, dtype=np.int64), max(_ROWS, 8 * n), 1, 1)
+        self._motion = _motion(self._wires, plan, rows, watched, sample_fs)
+        self._kept: dict[str, list[np.ndarray]] = {name: [] for name in _COLUMNS}
+        self.cpu_s = 0.0
+
+    def _watched(self, record: Iterable[str] | None) -> np.ndarray:
+        if record is None:
+            return np.arange(len(self.plan.loop_ids), dtype=np.int64)
+        if isinstance(record, str):
+            record = [record]
+        rows, faults = [], []
+        for name in record:
+            place = self.plan.loop_index.get(name)
+            if place is None:
+                faults.append(
+                    f"circuit.simulate.record: there is no loop {name!r}{nearest(str(name), self.plan.loop_index)}"
+                )
+            else:
+                rows.append(place)
+        if faults:
+            raise InputError(faults)
+        return np.array(sorted(set(rows)), dtype=np.int64)
+
+    # ------------------------------------------------------------------ running
+
+    def _integrate(self, progress: Callable[[float, float], None] | None) -> None:
+        from hardware import junctions
+        from soen_event.engine.jit import compile_function
+
+        run: Any = compile_function(junctions.run, persistent=True)
+        settle: Any = compile_function(junctions.settle, persistent=True)
+        until = round(self.duration * 1e6)
+        settle(self._wires, self._motion, self._records, self._state)
+
+        def ahead(to: int) -> int:
+            return run(
+                self._records,
+                self._state,
+                self._log,
+                self._wires,
+                self._motion,
+                *self._photons,
+                to,
+                self.step_fs,
+                self.seed,
+            )
+
+        ahead(-1)  # compiles
+        piece = max(1, until // 200) if progress is not None else until
+        reached, told = 0, time.monotonic()
+        while reached < until:
+            aim = min(until, reached + piece)
+            start = time.process_time()
+            reason = ahead(aim)
+            self.cpu_s += time.process_time() - start
+            if reason == junctions.LOG_FULL:
+                self._keep()
+            elif reason == junctions.HEAP_FULL:
+                grown = 2 * len(self._state.heap_fs)
+                self._state = self._state._replace(
+                    **{x: np.resize(getattr(self._state, x), grown) for x in ("heap_fs", "heap_key", "heap_ordinal")}
+                )
+            else:
+                reached = aim
+            if progress is not None and time.monotonic() - told > 1.0:
+                progress(reached * 1e-6, self.duration)
+                told = time.monotonic()
+        self._keep()
+        self._finish()
+
+    def _keep(self) -> None:
+        for name, table in _COLUMNS.items():
+            self._kept[name].append(getattr(self._log, name)[: self._log.used[table]].copy())
+        for table in set(_COLUMNS.values()):
+            self._log.used[table] = 0
+
+    def _finish(self) -> None:
+        plan = self.plan
+        found = {name: np.concatenate(parts) for name, parts in self._kept.items()}
+        self.fluxons = _by_id(found["fluxon_loop"], found["fluxon_fs"], plan.loop_ids)
+        self.fluxon_count = {
+            name: int(c) for name, c in zip(plan.loop_ids, self._state.loops["fluxons"], strict=True)
+        }
+        self.spikes = _by_id(found["spike_neuron"], found["spike_fs"], plan.neuron_ids)
+        seen = found["photon_fate"] == engine_state.DETECTED
+        self.detections = _by_id(found["photon_detector"][seen], found["photon_fs"][seen], plan.detector_ids)
+        for table in (self.fluxons, self.fluxon_count):
+            table.update({name: table[f"{name}.soma"] for name in plan.neuron_ids})
+        self.steps = int(self._log.counts[STEPS])
+        used = int(self._motion.n_samples[0])
+        self.times = np.arange(used) * (self._motion.sample_fs[1] * 1e-6)
+        self._samples = self._motion.samples[:used]
+
+    # ------------------------------------------------------------------ reading
+
+    def current(self, name: str, t: Any = None) -> np.ndarray:
+        """Current of a loop (I_c) at the sample times, or at times ``t`` in ns by linear interpolation."""
+        return self._read(name, t, 0)
+
+    def flux(self, name: str, t: Any = None) -> np.ndarray:
+        """Flux of a loop (Phi0), as :meth:`current`."""
+        return self._read(name, t, 1)
+
+    def _read(self, name: str, t: Any, what: int) -> np.ndarray:
+        place = self.plan.loop_index.get(name)
+        if place is None:
+            raise InputError(f"CircuitRun: there is no loop {name!r}{nearest(str(name), self.plan.loop_index)}")
+        if place not in self._row:
+            raise InputError(f"CircuitRun: {name!r} was not recorded; name it in record")
+        values = self._samples[:, self._row[place], what]
+        if t is None:
+            return values.copy()
+        t = np.asarray(t, dtype=float)
+        if not np.all((t >= 0.0) & (t <= self.duration)):
+            raise InputError(f"CircuitRun: a time is outside the run, 0 to {self.duration} ns")
+        return np.interp(t, self.times, values)
+
+    def __repr__(self) -> str:
+        total = sum(self.fluxon_count[name] for name in self.plan.loop_ids)
+        spikes = sum(len(times) for times in self.spikes.values())
+        return (
+            f"<CircuitRun: {self.duration:g} ns, {len(self.plan.loop_ids)} loops, {total} fluxons, {spikes} spikes, "
+            f"{self.temperature:g} K, {self.cpu_s:.2f} s of CPU>"
+        )
+
+
+_COLUMNS = {
+    "fluxon_fs": 1,
+    "fluxon_loop": 1,
+    "spike_fs": 0,
+    "spike_neuron": 0,
+    "photon_fs": 2,
+    "photon_detector": 2,
+    "photon_fate": 2,
+}
+
+
+def _by_id(rows: np.ndarray, fs: np.ndarray, ids: Any) -> dict[str, np.ndarray]:
+    order = np.lexsort((fs, rows))
+    cut = np.searchsorted(rows[order], np.arange(len(ids) + 1))
+    times = fs[order] * 1e-6
+    return {name: times[cut[k] : cut[k + 1]] for k, name in enumerate(ids)}
+
+
+def wires(plan: Plan, temperature: float = 0.0) -> Any:
+    """The circuit of a Plan: :class:`hardware.junctions.Wires`. ``temperature`` in K."""
+    from hardware.junctions import RI, RTTI, Wires
+    from soen_event.physics.source import MIRROR
+
+    a, device = plan.arrays, plan.device
+    n = len(a.row)
+    mirror = plan.sources.shape[a.row, MIRROR] == 1
+    kind = np.where(mirror, RI, RTTI).astype(np.int64)
+    junctions = np.where(mirror, 2, 4)
+    source = np.repeat(np.arange(n), np.diff(a.out_start))
+    order = np.lexsort((source, a.out_loop))
+    used = np.zeros(len(a.mode_tau), dtype=bool)
+    for column in (a.det_fall, a.det_rise, a.kick_fall, a.kick_rise):
+        used[column[column >= 0]] = True
+    own = np.flatnonzero(used)
+    start = np.searchsorted(own, a.mode_start)
+    back = np.arange(n + 1), np.arange(n), 1.0 / a.beta
+    return Wires(
+        kind=kind,
+        first=np.concatenate([[0], np.cumsum(junctions)]).astype(np.int64),
+        beta_1=np.full(n, device.beta_1),
+        beta_2=np.full(n, device.beta_2),
+        alpha=a.beta * plan.tau_0 / a.tau,
+        in_start=np.concatenate([[0], np.cumsum(np.bincount(a.out_loop, minlength=n))]).astype(np.int64),
+        in_loop=source[order].astype(np.int64),
+        in_coupling=order.astype(np.int64),
+        own_start=start.astype(np.int64),
+        own_mode=own.astype(np.int64),
+        back_start=back[0].astype(np.int64),
+        back_loop=back[1].astype(np.int64),
+        back_value=back[2].astype(float),
+        key=np.array([part_key(name) for name in plan.loop_ids], dtype=np.int64),
+        constants=np.array([plan.tau_0, device.beta_c, device.gamma_thermal(temperature), 1.0]),
+    )
+
+
+def _motion(wired: Any, plan: Plan, rows: int, watched: np.ndarray, sample_fs: int) -> Any:
+    from hardware.junctions import Motion
+
+    n, j = len(wired.kind), int(wired.first[-1])
+
+    def floats(*shape: int) -> np.ndarray:
+        return np.zeros(shape)
+
+    return Motion(
+        d=floats(j),
+        v=floats(j),
+        s=floats(n),
+        turn=np.zeros(n, dtype=np.int64),
+        d_rest=floats(j),
+        flux=floats(3, n),
+        feed=floats(3, n),
+        half=floats(len(wired.own_mode)),
+        d_mid=floats(j),
+        v_mid=floats(j),
+        s_mid=floats(n),
+        a=floats(j),
+        rhs=floats(n),
+        slope=floats(n),
+        d_sum=floats(j),
+        v_sum=floats(j),
+        s_sum=floats(n),
+        kicks=floats(j),
+        volts=floats(n),
+        hot=np.zeros(len(plan.detector_ids) + 1, dtype=np.int64),
+        n_hot=np.zeros(1, dtype=np.int64),
+        sample_fs=np.array([0, sample_fs], dtype=np.int64),
+        n_samples=np.zeros(1, dtype=np.int64),
+        samples=floats(rows, len(watched), 2),
+        watched=watched,
+    )
