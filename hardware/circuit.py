@@ -26,6 +26,7 @@ from soen_event.engine import state as engine_state
 from soen_event.engine.state import HEAP_SIZE, NOW, STEPS
 from soen_event.errors import InputError, nearest
 from soen_event.physics.random import checked_seed, part_key
+from soen_event.physics.source import MIRROR
 from soen_event.plan import Plan, lower
 
 if TYPE_CHECKING:
@@ -293,8 +294,6 @@ def _by_id(rows: np.ndarray, fs: np.ndarray, ids: Any) -> dict[str, np.ndarray]:
 def wires(plan: Plan, temperature: float = 0.0) -> Any:
     """The circuit of a Plan: :class:`hardware.junctions.Wires`. ``temperature`` in K."""
     from hardware.junctions import RI, RTTI, Wires
-    from soen_event.physics.source import MIRROR
-
     a, device = plan.arrays, plan.device
     n = len(a.row)
     mirror = plan.sources.shape[a.row, MIRROR] == 1
@@ -307,7 +306,7 @@ def wires(plan: Plan, temperature: float = 0.0) -> Any:
         used[column[column >= 0]] = True
     own = np.flatnonzero(used)
     start = np.searchsorted(own, a.mode_start)
-    back = np.arange(n + 1), np.arange(n), 1.0 / a.beta
+    back = _response(plan, source)
     return Wires(
         kind=kind,
         first=np.concatenate([[0], np.cumsum(junctions)]).astype(np.int64),
@@ -317,6 +316,7 @@ def wires(plan: Plan, temperature: float = 0.0) -> Any:
         in_start=np.concatenate([[0], np.cumsum(np.bincount(a.out_loop, minlength=n))]).astype(np.int64),
         in_loop=source[order].astype(np.int64),
         in_coupling=order.astype(np.int64),
+        in_arm=(_armed(plan) & mirror[a.out_loop])[order].astype(np.int64),
         own_start=start.astype(np.int64),
         own_mode=own.astype(np.int64),
         back_start=back[0].astype(np.int64),
@@ -325,6 +325,80 @@ def wires(plan: Plan, temperature: float = 0.0) -> Any:
         key=np.array([part_key(name) for name in plan.loop_ids], dtype=np.int64),
         constants=np.array([plan.tau_0, device.beta_c, device.gamma_thermal(temperature), 1.0]),
     )
+
+
+def _armed(plan: Plan) -> np.ndarray:
+    """Couplings that thread one arm of their target's SQUID: (couplings,) bool."""
+    a = plan.arrays
+    return a.mode_arm[a.out_mode] == 1 if len(a.out_mode) else np.zeros(0, dtype=bool)
+
+
+def _pairs(label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """All ordered pairs of places that bear the same label, each with itself too."""
+    order = np.argsort(label, kind="stable")
+    cut = np.flatnonzero(np.diff(label[order], prepend=-1, append=-1))
+    one = [np.repeat(order[x:y], y - x) for x, y in zip(cut[:-1], cut[1:], strict=True)]
+    other = [np.tile(order[x:y], y - x) for x, y in zip(cut[:-1], cut[1:], strict=True)]
+    nothing = [np.zeros(0, dtype=np.int64)]
+    return np.concatenate(one + nothing), np.concatenate(other + nothing)
+
+
+def _response(plan: Plan, source: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows of the inverse of the inductance matrix, as (start, loop, value): s' of a loop is the sum of value times rhs of loop.
+
+    The matrix is beta_eff on its diagonal, the loading by collection loops (:mod:`soen_event.physics.inductance`), and what couplings to
+    one arm of a SQUID add: flux that threads an arm feeds the target's loop as it changes, -2 pi beta_1/(beta_1 + beta_2) J (circuit.md
+    2), the arm's current acts back with the same, and its screening changes the sources' inductances by -4 pi^2 J_n J_m/(beta_1 + beta_2).
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    a, device = plan.arrays, plan.device
+    n = len(a.row)
+    arms = device.beta_1 + device.beta_2
+    mirror = plan.sources.shape[a.row, MIRROR] == 1
+    armed = np.flatnonzero(_armed(plan))
+    back = armed[mirror[a.out_loop[armed]]]
+    one, other = _pairs(a.out_loop[back])
+    one, other = back[one], back[other]
+    feed = -2.0 * math.pi * device.beta_1 / arms
+    row = np.concatenate(
+        [np.repeat(np.arange(n), np.diff(a.load_start)), a.out_loop[armed], source[back], source[one]]
+    )
+    column = np.concatenate([a.load_loop, source[armed], a.out_loop[back], source[other]])
+    value = np.concatenate(
+        [
+            a.load_B,
+            feed * a.out_J[armed],
+            feed * a.out_J[back],
+            -4.0 * math.pi**2 / arms * a.out_J[one] * a.out_J[other],
+        ]
+    )
+    label = connected_components(coo_array((np.ones(len(row)), (row, column)), shape=(n, n)), directed=False)[1]
+    order = np.argsort(label, kind="stable")
+    cut = np.searchsorted(label[order], np.arange(label.max(initial=-1) + 2))
+    members = [order[cut[g] : cut[g + 1]] for g in range(len(cut) - 1)]
+    place = np.empty(n, dtype=np.int64)
+    for group in members:
+        place[group] = np.arange(len(group))
+    of = label[row]
+    entries: list[tuple[int, int, float]] = []
+    by_group = np.argsort(of, kind="stable")
+    edge = np.searchsorted(of[by_group], np.arange(len(members) + 1))
+    for g, group in enumerate(members):
+        if len(group) == 1:
+            entries.append((int(group[0]), int(group[0]), 1.0 / float(a.beta[group[0]])))
+            continue
+        B = np.diag(a.beta[group])
+        mine = by_group[edge[g] : edge[g + 1]]
+        np.add.at(B, (place[row[mine]], place[column[mine]]), value[mine])
+        inverse = np.linalg.inv(B)
+        for x, y in zip(*np.nonzero(inverse), strict=True):
+            entries.append((int(group[x]), int(group[y]), float(inverse[x, y])))
+    entries.sort()
+    table = np.array(entries, dtype=float).reshape(-1, 3)
+    rows = table[:, 0].astype(np.int64)
+    return np.searchsorted(rows, np.arange(n + 1)), table[:, 1].astype(np.int64), table[:, 2]
 
 
 def _motion(wired: Any, plan: Plan, rows: int, watched: np.ndarray, sample_fs: int) -> Any:
@@ -343,6 +417,7 @@ def _motion(wired: Any, plan: Plan, rows: int, watched: np.ndarray, sample_fs: i
         d_rest=floats(j),
         flux=floats(3, n),
         feed=floats(3, n),
+        change=floats(3, n),
         half=floats(len(wired.own_mode)),
         d_mid=floats(j),
         v_mid=floats(j),

@@ -16,7 +16,12 @@ biases ib, 0.35 and 0.70; junction 4 fills the loop::
     i_1 = (theta - d_1 + 2 pi phi)/beta_1    i_2 = (theta - d_2)/beta_2    i_3 = (theta - d_3)/beta_3 - i_34 + 0.35
     i_34 = (d_3 - d_4)/beta_4                i_4 = i_34 + 0.70 - s         rhs = v_4 + feed - alpha s
 
-and for all of them ``beta_c v' + v + sin d = i (+ noise)`` and ``s' = (B^-1) rhs``, B the inductance matrix.
+and for all of them ``beta_c v' + v + sin d = i (+ noise)`` and ``s' = (B^-1) rhs``, B the inductance matrix. ``feed`` is
+2 pi beta_1/(beta_1 + beta_2) times the rate of the flux that threads one arm only, that of junction 2.
+
+A collection loop couples to that arm, and by reciprocity the arm's current i_2 to the loops that feed it: rhs of a source has the term
+``-2 pi J i_2'``. Where i_2' contains s', it belongs to B (:func:`hardware.circuit.response`); the rest is
+``(v_1 - v_2 - 2 pi phi')/(beta_1 + beta_2)`` with phi' of detectors and drives.
 
 Noise at a temperature T (circuit.md 6): every junction's shunt adds a white current of spectral density 2 Gamma, the loop's resistor a
 white voltage of density 2 Gamma alpha, Gamma = 2 pi k T/(I_c Phi0). Both are constant over a step, of variance density/step.
@@ -92,6 +97,7 @@ class Wires(NamedTuple):
     in_start: np.ndarray  # (n + 1,) couplings by target
     in_loop: np.ndarray  # their source
     in_coupling: np.ndarray  # their place in State.out_J
+    in_arm: np.ndarray  # 1: through a collection loop to one arm of an RI target
     own_start: np.ndarray  # (n + 1,) modes of detectors and drives; those that stand for couplings are left out
     own_mode: np.ndarray
     back_start: np.ndarray  # (n + 1,) rows of B^-1: s' of loop n is the sum of value times rhs of loop
@@ -110,7 +116,8 @@ class Motion(NamedTuple):
     turn: np.ndarray  # (n,) whole turns so far
     d_rest: np.ndarray  # (j,) phases at rest, to which a purged soma is put back
     flux: np.ndarray  # (3, n) outer flux at the beginning, in the middle and at the end of a step
-    feed: np.ndarray  # (3, n) pi times the rate at which flux threads one arm
+    feed: np.ndarray  # (3, n) what flux that threads one arm adds to rhs
+    change: np.ndarray  # (3, n) rate of the outer flux, Phi0/tau_0
     half: np.ndarray  # decay of every mode in own_mode over half a step
     d_mid: np.ndarray  # arguments of a stage
     v_mid: np.ndarray
@@ -169,6 +176,12 @@ def slopes(C: Any, Y: Any, P: Any, S: Any, stage: int, d: Any, v: Any, s: Any) -
             moved = v[j + 3]
         Y.rhs[k] = moved + Y.feed[stage, k] - C.alpha[k] * now + Y.volts[k]
     for k in range(n):
+        j = C.first[k]
+        for c in range(C.in_start[k], C.in_start[k + 1]):
+            if C.in_arm[c] == 1 and S.loops[k].mode != HELD:
+                back = (v[j] - v[j + 1] - TWO_PI * Y.change[stage, k]) / (C.beta_1[k] + C.beta_2[k])
+                Y.rhs[C.in_loop[c]] -= TWO_PI * S.out_J[C.in_coupling[c]] * back
+    for k in range(n):
         total = 0.0
         for c in range(C.back_start[k], C.back_start[k + 1]):
             total += C.back_value[c] * Y.rhs[C.back_loop[c]]
@@ -184,14 +197,17 @@ def outer_flux(C: Any, Y: Any, P: Any, S: Any, stage: int, ns: float) -> None:
         me = S.loops[k]
         phi = me.steady + me.ext + me.ext_slope * ns
         rate = me.arm_slope
+        change = me.ext_slope
         for c in range(C.own_start[k], C.own_start[k + 1]):
             m = C.own_mode[c]
             value = S.amplitude[m]
             phi += value
+            change -= value / P.mode_tau[m]
             if P.mode_arm[m] == 1:
                 rate -= value / P.mode_tau[m]
         Y.flux[stage, k] = phi
-        Y.feed[stage, k] = TWO_PI * C.beta_2[k] / (C.beta_1[k] + C.beta_2[k]) * rate * tau_0
+        Y.change[stage, k] = change * tau_0
+        Y.feed[stage, k] = TWO_PI * C.beta_1[k] / (C.beta_1[k] + C.beta_2[k]) * rate * tau_0
 
 
 def mean_phase(C: Any, k: int, d: Any) -> float:

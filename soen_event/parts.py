@@ -503,6 +503,22 @@ _Resistance = Number(
     remedy='write a quantity with its unit, such as "80 mOhm"',
 )
 _Offset = Number("constant flux", "flux", "Phi0")
+_CollectionInductance = Number(
+    "total inductance of the closed loop that collects this part's couplings; None: couplings that do not load each other",
+    "inductance",
+    "H",
+    above=0.0,
+    at_most=1e-6,
+    remedy='write a quantity with its unit, such as "60 pH"',
+)
+_CollectionMutual = Number(
+    "mutual inductance of that loop with this part's SQUID",
+    "inductance",
+    "H",
+    above=0.0,
+    at_most=1e-6,
+    remedy='write a quantity with its unit, such as "6.5 pH"',
+)
 _Source = Choice(
     "source function: from the junction equations or from the closed fit; None: the device's choice", ("table", "fit")
 )
@@ -520,6 +536,15 @@ def _electrical(part: Any, bad: Collection[str], beta_over_2pi: float, tau: floa
         elif value is not None and not isinstance(value, Derived):
             faults.append(f"{name}: {float(value):g} is given together with {instead}; give one of the two")
     return faults
+
+
+def _collection(part: Any, bad: Collection[str]) -> list[str]:
+    """A collection loop has both of its circuit values or none."""
+    given = [n for n in ("collection_inductance", "collection_mutual") if getattr(part, n) is not None or n in bad]
+    if len(given) != 1:
+        return []
+    other = "collection_mutual" if given[0] == "collection_inductance" else "collection_inductance"
+    return [f"{other}: missing; {given[0]} needs it too, give both or neither"]
 
 
 def _pulse_order(part: Any, bad: Collection[str]) -> list[str]:
@@ -598,9 +623,11 @@ class Dendrite(Part):
     resistance: Annotated[float | None, _Resistance] = None
     phi_offset: Annotated[float, _Offset] = 0.0
     source: Annotated[Literal["table", "fit"] | None, _Source] = None
+    collection_inductance: Annotated[float | None, _CollectionInductance] = None
+    collection_mutual: Annotated[float | None, _CollectionMutual] = None
 
     def _together(self, bad: Collection[str]) -> list[str]:
-        faults = _electrical(self, bad, 1000.0, 250.0)
+        faults = _electrical(self, bad, 1000.0, 250.0) + _collection(self, bad)
         if "kind" in bad:
             return faults
         if self.ib is None:
@@ -631,6 +658,8 @@ class Soma(Part):
     resistance: Annotated[float | None, _Resistance] = None
     phi_offset: Annotated[float, _Offset] = 0.0
     source: Annotated[Literal["table", "fit"] | None, _Source] = None
+    collection_inductance: Annotated[float | None, _CollectionInductance] = None
+    collection_mutual: Annotated[float | None, _CollectionMutual] = None
     threshold: Annotated[float, Number("current at which the soma spikes", "current", "I_c", above=0.0)] = 0.5
     after_spike: Annotated[
         Literal["purge", "keep"],
@@ -641,7 +670,7 @@ class Soma(Part):
     ] = 10.0
 
     def _together(self, bad: Collection[str]) -> list[str]:
-        return _electrical(self, bad, 100.0, 50.0)
+        return _electrical(self, bad, 100.0, 50.0) + _collection(self, bad)
 
 
 @_documented

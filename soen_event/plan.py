@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from soen_event.errors import InputError, nearest
-from soen_event.physics import loop, squid
+from soen_event.physics import inductance, loop, squid
 from soen_event.physics import source as source_function
 from soen_event.physics.detector import pulse_level
 from soen_event.physics.random import part_key
 from soen_event.physics.source import Sources
 from soen_event.physics.transmitter import mean_detected_photons, source_constants
-from soen_event.units import ns_to_fs
+from soen_event.units import Phi0, ns_to_fs
 
 if TYPE_CHECKING:
     from soen_event.device import Device
@@ -73,6 +73,11 @@ class Arrays(NamedTuple):
     flow: np.ndarray  # int64, 1: the loop's current flows (resolution "flow"), 0: every fluxon is an event
     own: np.ndarray  # a flowing loop's share of the tolerance for its own steps, and for what it tells others late; I_c
     slack: np.ndarray
+    # loops that load each other through a collection loop (physics/inductance.py); B without its diagonal, rows by loop
+    stiff: np.ndarray  # (n,) of the collection loop that a loop is coupled to by; 0: none
+    load_start: np.ndarray
+    load_loop: np.ndarray
+    load_B: np.ndarray
     # detectors
     det_loop: np.ndarray
     det_fall: np.ndarray  # mode of the fall in its loop
@@ -117,7 +122,6 @@ class Plan:
     """A lowered network.
 
     ``arrays``: :class:`Arrays`; ``sources``: :class:`~soen_event.physics.source.Sources`; ``tau_0``: ns; ids in row order.
-    ``inductance`` leaves room for the matrix of mutually loading loops (None: diagonal, each loop by itself).
     """
 
     device: Device
@@ -130,7 +134,6 @@ class Plan:
     coupling_ids: Sequence[str]
     guide_ids: Sequence[str]
     warnings: tuple[str, ...] = ()
-    inductance: None = None
 
     @cached_property
     def loop_index(self) -> Mapping[str, int]:
@@ -220,13 +223,26 @@ def electrical(device: Device, part: Any) -> tuple[float, float]:
     ``tau`` of a part is L/r of its own inductance (physics.md 2.1). The SQUID's arms in parallel add to that inductance, so the current
     decays with tau beta_eff/beta: 0.125 % longer at beta = 2 pi 100 (circuit.md 2; ``tau_eff_ns`` of its cases).
     """
-    inductance = getattr(part, "inductance", None)
-    beta = device.beta_from_inductance(inductance) if inductance is not None else 2.0 * math.pi * part.beta_over_2pi
+    whole = getattr(part, "inductance", None)
+    beta = device.beta_from_inductance(whole) if whole is not None else 2.0 * math.pi * part.beta_over_2pi
     resistance = getattr(part, "resistance", None)
     if resistance is not None:
         tau = device.tau_from_resistance(beta, resistance)
         return device.beta_eff(beta), float(tau)
     return device.beta_eff(beta), float(part.tau) * device.beta_eff(beta) / beta
+
+
+def collection_stiffness(device: Device, part: Any) -> float:
+    """:func:`soen_event.physics.inductance.stiffness` of the loop that collects a part's couplings; 0 if none is given."""
+    whole, mutual = getattr(part, "collection_inductance", None), getattr(part, "collection_mutual", None)
+    if whole is None or mutual is None:
+        return 0.0
+    return inductance.stiffness(whole, mutual, Phi0, device.Ic)
+
+
+def coupling_arm(part: Any) -> int:
+    """1 if the couplings of a part thread one arm of its SQUID: a collection loop couples to one of them (circuit.md 7)."""
+    return int(getattr(part, "collection_mutual", None) is not None)
 
 
 def pulse_norm(tau_rise: float, tau_fall: float) -> float:
@@ -343,7 +359,10 @@ def lower(
         if neuron.refractory is not None:
             couplings.append((f"{name}.refractory", name, network.refractory_coupling(name), None))
     couplings.sort(key=lambda c: (place[c[0]], place[c[1]], getattr(c[3], "id", None) or ""))
-    coupling_modes = [modes.add(place[target], parameters[place[origin]][1]) for origin, target, _, _ in couplings]
+    coupling_modes = [
+        modes.add(place[target], parameters[place[origin]][1], arm=coupling_arm(loops[loop_ids[place[target]]]))
+        for origin, target, _, _ in couplings
+    ]
 
     detector_loop = []
     detector_modes = []
@@ -390,6 +409,8 @@ def lower(
         transmitter: Any = network.neurons[w.source].transmitter
         return mean_detected_photons(transmitter.photons, w.loss_db, network.synapses[w.target].efficiency)
 
+    stiff = _floats(collection_stiffness(device, loops[name]) for name in loop_ids)
+    loads = inductance.loading(n, out_from, out_loop, _floats(c[2] for c in couplings), stiff)
     arrays = Arrays(
         row=_ints(rows),
         ib=_floats(bias),
@@ -419,6 +440,10 @@ def lower(
         flow=flow,
         own=own,
         slack=slack,
+        stiff=stiff,
+        load_start=loads.start,
+        load_loop=loads.loop,
+        load_B=loads.B,
         det_loop=_ints(detector_loop),
         det_fall=_ints(modes.at(f) for f, _ in detector_modes),
         det_rise=_ints(modes.at(r) for _, r in detector_modes),

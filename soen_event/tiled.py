@@ -53,7 +53,7 @@ from soen_event.parts import (
     fields_of,
     shown,
 )
-from soen_event.physics import loop
+from soen_event.physics import inductance, loop
 from soen_event.physics import source as source_function
 from soen_event.physics.random import part_key
 from soen_event.physics.transmitter import transmission
@@ -1289,7 +1289,7 @@ class _Lowering:
         source = np.repeat(np.arange(n), np.diff(a.out_start))
         falls, rises = a.kick_fall[pulses], a.kick_rise[pulses]
         owner = np.concatenate([a.det_loop, a.det_loop, a.out_loop, a.kick_loop[pulses], a.kick_loop[pulses]])
-        arms = np.concatenate([np.zeros(2 * self.m + len(source), dtype=np.int64), *[a.kick_arm[pulses]] * 2])
+        arms = np.concatenate([np.zeros(2 * self.m, dtype=np.int64), a.mode_arm[a.out_mode], *[a.kick_arm[pulses]] * 2])
         hot = np.zeros(len(owner), dtype=np.int64)
         hot[self.m : 2 * self.m] = 1
         still = [
@@ -1403,6 +1403,7 @@ class _Lowering:
         out_loop, flow = columns["out_loop"], columns["flow"]
         group, ring = self.base.arrays.group, _tiled(self.base.arrays.ring[None, :], self.count, self.n)
         own, slack = plans.shares(self.tol, flow, out_from, out_loop, columns["out_J"], ring, columns["row"], sources)
+        loads = inductance.loading(total, out_from, out_loop, columns["out_J"], columns["stiff"])
         inward = np.flatnonzero(flow[out_from] == 1)
         inward = inward[np.argsort(out_loop[inward], kind="stable")]
         return {
@@ -1415,6 +1416,9 @@ class _Lowering:
             "ring": ring,
             "own": own,
             "slack": slack,
+            "load_start": loads.start,
+            "load_loop": loads.loop,
+            "load_B": loads.B,
         }
 
     def _guides(self) -> tuple[dict[str, Any], dict[int, int]]:
@@ -1497,6 +1501,7 @@ _PLAIN_LOOP = (
     "high",
     "rest_origin",
     "threshold",
+    "stiff",
     "purge",
     "t_ref_fs",
     "flow",
