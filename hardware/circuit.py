@@ -227,9 +227,7 @@ class CircuitRun:
         plan = self.plan
         found = {name: np.concatenate(parts) for name, parts in self._kept.items()}
         self.fluxons = _by_id(found["fluxon_loop"], found["fluxon_fs"], plan.loop_ids)
-        self.fluxon_count = {
-            name: int(c) for name, c in zip(plan.loop_ids, self._state.loops["fluxons"], strict=True)
-        }
+        self.fluxon_count = {name: int(c) for name, c in zip(plan.loop_ids, self._state.loops["fluxons"], strict=True)}
         self.spikes = _by_id(found["spike_neuron"], found["spike_fs"], plan.neuron_ids)
         seen = found["photon_fate"] == engine_state.DETECTED
         self.detections = _by_id(found["photon_detector"][seen], found["photon_fs"][seen], plan.detector_ids)
@@ -294,6 +292,7 @@ def _by_id(rows: np.ndarray, fs: np.ndarray, ids: Any) -> dict[str, np.ndarray]:
 def wires(plan: Plan, temperature: float = 0.0) -> Any:
     """The circuit of a Plan: :class:`hardware.junctions.Wires`. ``temperature`` in K."""
     from hardware.junctions import RI, RTTI, Wires
+
     a, device = plan.arrays, plan.device
     n = len(a.row)
     mirror = plan.sources.shape[a.row, MIRROR] == 1
@@ -362,9 +361,7 @@ def _response(plan: Plan, source: np.ndarray) -> tuple[np.ndarray, np.ndarray, n
     one, other = _pairs(a.out_loop[back])
     one, other = back[one], back[other]
     feed = -2.0 * math.pi * device.beta_1 / arms
-    row = np.concatenate(
-        [np.repeat(np.arange(n), np.diff(a.load_start)), a.out_loop[armed], source[back], source[one]]
-    )
+    row = np.concatenate([np.repeat(np.arange(n), np.diff(a.load_start)), a.out_loop[armed], source[back], source[one]])
     column = np.concatenate([a.load_loop, source[armed], a.out_loop[back], source[other]])
     value = np.concatenate(
         [

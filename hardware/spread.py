@@ -417,7 +417,9 @@ def dark_counts(network: Network, rate_hz: float | Mapping[str, float], duration
     expected = math.fsum(per_ns.values()) * duration
     if expected > _MOST_PHOTONS:
         reason = f"{expected:.3g} photons are expected in {duration:g} ns"
-        raise InputError(f"dark_counts.rate_hz: {reason}, more than {_MOST_PHOTONS:g}; give a rate per second, not per ns")
+        raise InputError(
+            f"dark_counts.rate_hz: {reason}, more than {_MOST_PHOTONS:g}; give a rate per second, not per ns"
+        )
     return Stimulus({name: _arrivals(seed, part_key(name), rate, duration) for name, rate in per_ns.items()})
 
 

@@ -59,7 +59,7 @@ class Arrays(NamedTuple):
     t_ref_fs: np.ndarray
     mode_start: np.ndarray
     mode_tau: np.ndarray
-    mode_arm: np.ndarray  # int64, 1: the flux threads one arm of the SQUID only
+    mode_arm: np.ndarray  # int64, 1: the flux threads one arm of the SQUID only; 2: it is no flux but a part of the loop's current
     out_start: np.ndarray
     out_loop: np.ndarray  # couplings, sorted by source, target, id
     out_mode: np.ndarray
@@ -78,6 +78,15 @@ class Arrays(NamedTuple):
     load_start: np.ndarray
     load_loop: np.ndarray
     load_B: np.ndarray
+    # what one quantum that enters such a loop adds to modes: first to the loop's own current, up to ``enter_own``, then to others'
+    # currents, and to fluxes: times the J of ``enter_coupling`` (-1: a current)
+    enter_start: np.ndarray
+    enter_own: np.ndarray
+    enter_mode: np.ndarray
+    enter_coupling: np.ndarray
+    enter_value: np.ndarray
+    reach_start: np.ndarray  # the other loops that this happens to
+    reach_loop: np.ndarray
     # detectors
     det_loop: np.ndarray
     det_fall: np.ndarray  # mode of the fall in its loop
@@ -205,6 +214,120 @@ class _Modes:
         return self.place[handle[0]][handle[1]]
 
 
+class _Shared:
+    """Groups of loops that load each other through collection loops: their common decay times, and what a quantum does to them."""
+
+    def __init__(self, loads: inductance.Loading, parameters: list[tuple[float, float]], tau_0: float, names: Sequence[str]):
+        from scipy.sparse import csr_array
+        from scipy.sparse.csgraph import connected_components
+
+        n = len(parameters)
+        self.n = n
+        self.loaded = np.flatnonzero(np.diff(loads.start))
+        self.group = np.full(n, -1, dtype=np.int64)
+        self.members: list[np.ndarray] = []
+        self.times: list[np.ndarray] = []  # ns
+        self.response: list[np.ndarray] = []  # (to, from, time), I_c
+        self.own_decay = [tau for _, tau in parameters]
+        if not len(self.loaded):
+            return
+        pairs = csr_array((np.ones(len(loads.loop)), loads.loop, loads.start), shape=(n, n))
+        label = connected_components(pairs, directed=False)[1]
+        for g in np.unique(label[self.loaded]):
+            mine = np.flatnonzero(label == g)
+            place = {int(k): j for j, k in enumerate(mine)}
+            B = np.diag([parameters[k][0] for k in mine])
+            for j, k in enumerate(mine):
+                for e in range(loads.start[k], loads.start[k + 1]):
+                    B[j, place[int(loads.loop[e])]] = loads.B[e]
+            alpha = np.array([parameters[k][0] * tau_0 / parameters[k][1] for k in mine])
+            try:
+                times, z = inductance.quantum_response(B, alpha)
+            except ValueError:
+                raise InputError(
+                    f"Coupling.J: {', '.join(names[k] for k in mine)} are coupled more tightly through collection loops than "
+                    "mutual inductances can be; weaken J, or give collection_inductance and collection_mutual that fit"
+                ) from None
+            self.group[mine] = len(self.members)
+            self.members.append(mine)
+            self.times.append(times * tau_0)
+            self.response.append(z)
+
+    def decays(self, loop_row: int) -> list[float]:
+        """Decay times of what a loop's current is made of, ns."""
+        g = self.group[loop_row]
+        return [self.own_decay[loop_row]] if g < 0 else self.times[g].tolist()
+
+    def modes(self, modes: _Modes) -> dict[int, list[Handle]]:
+        """The modes that are parts of currents, by loop."""
+        return {
+            int(k): [modes.add(int(k), tau, arm=2) for tau in self.times[g].tolist()]
+            for g, members in enumerate(self.members)
+            for k in members
+        }
+
+    def quanta(self, parameters: list[tuple[float, float]]) -> np.ndarray:
+        """What a quantum adds to its loop's current, I_c."""
+        quanta = _floats(squid.TWO_PI / b for b, _ in parameters)
+        for members, z in zip(self.members, self.response, strict=True):
+            for j, k in enumerate(members):
+                quanta[k] = math.fsum(z[j, j])
+        return quanta
+
+    def reaches(self, bias: list[float]) -> list[float]:
+        """By how much others can pull a loop's current below zero, I_c: none carries more than its bias."""
+        below = [0.0] * self.n
+        for members, z in zip(self.members, self.response, strict=True):
+            whole = np.abs(z).sum(axis=2)
+            share = whole / np.diag(whole)[None, :]
+            np.fill_diagonal(share, 0.0)
+            for j, k in enumerate(members):
+                below[k] = float(2.0 * (share[j] * np.array([bias[m] for m in members])).sum())
+        return below
+
+    def columns(
+        self,
+        modes: _Modes,
+        current_modes: dict[int, list[Handle]],
+        coupling_modes: list[list[Handle]],
+        out_from: np.ndarray,
+        out_loop: np.ndarray,
+    ) -> dict[str, np.ndarray]:
+        """What one quantum adds to which modes, by the loop that it enters."""
+        own: dict[int, list[tuple[int, int, float]]] = {}
+        others: dict[int, list[tuple[int, int, float]]] = {}
+        reach: dict[int, set[int]] = {}
+        for g, (members, z) in enumerate(zip(self.members, self.response, strict=True)):
+            couplings = np.flatnonzero(self.group[out_from] == g)
+            place = {int(k): j for j, k in enumerate(members)}
+            for source, m in place.items():
+                mine: list[tuple[int, int, float]] = []
+                rest: list[tuple[int, int, float]] = []
+                for to, j in place.items():
+                    for k, handle in enumerate(current_modes[to]):
+                        (mine if to == source else rest).append((modes.at(handle), -1, float(z[j, m, k])))
+                for c in couplings.tolist():
+                    j = place[int(out_from[c])]
+                    rest += [(modes.at(h), c, float(z[j, m, k])) for k, h in enumerate(coupling_modes[c])]
+                least = inductance.NOTHING * float(np.abs(z[:, m]).max())
+                own[source] = [e for e in mine if abs(e[2]) > least]
+                others[source] = [e for e in rest if abs(e[2]) > least]
+                reach[source] = {*place, *out_loop[couplings].tolist()} - {source}
+        rows = [own.get(k, []) + others.get(k, []) for k in range(self.n)]
+        reached = [sorted(reach.get(k, ())) for k in range(self.n)]
+        start = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
+        flat = [entry for row in rows for entry in row]
+        return {
+            "enter_start": start,
+            "enter_own": start[:-1] + _ints(len(own.get(k, [])) for k in range(self.n)),
+            "enter_mode": _ints(e[0] for e in flat),
+            "enter_coupling": _ints(e[1] for e in flat),
+            "enter_value": _floats(e[2] for e in flat),
+            "reach_start": np.concatenate([[0], np.cumsum([len(row) for row in reached])]).astype(np.int64),
+            "reach_loop": _ints(k for row in reached for k in row),
+        }
+
+
 def _starts(owners: list[int], n: int) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(np.bincount(np.array(owners, dtype=np.int64), minlength=n))]).astype(np.int64)
 
@@ -251,11 +374,14 @@ def pulse_norm(tau_rise: float, tau_fall: float) -> float:
     return 1.0 / (math.exp(-x / tau_fall) - math.exp(-x / tau_rise))
 
 
-def _resting_range(sources: Sources, row: int, ib: float, beta: float) -> tuple[float, float]:
-    """Flux range around 0 in which a loop cannot run whatever its current (which may dip below 0 by the phase part, 4/beta)."""
+def _resting_range(sources: Sources, row: int, ib: float, beta: float, below: float = 0.0) -> tuple[float, float]:
+    """Flux range around 0 in which a loop cannot run whatever its current.
+
+    That may dip below 0 by the phase part, 4/beta, and by ``below``, what loops that load it may take away.
+    """
     mirror = sources.shape[row, source_function.MIRROR] == 1
     shift, offset = sources.scale[row, source_function.SHIFT], sources.scale[row, source_function.OFFSET]
-    reach = ib + 4.0 / beta
+    reach = ib + 4.0 / beta + below
     n = sources.shape[row, source_function.N_LEVEL]
     at = sources.shape[row, source_function.LEVEL_AT]
     values = sources.levels[at : at + 4 * (n + 1)].reshape(-1, 4)[:, 0]
@@ -359,10 +485,24 @@ def lower(
         if neuron.refractory is not None:
             couplings.append((f"{name}.refractory", name, network.refractory_coupling(name), None))
     couplings.sort(key=lambda c: (place[c[0]], place[c[1]], getattr(c[3], "id", None) or ""))
+    out_from = _ints(place[c[0]] for c in couplings)
+    out_loop = _ints(place[c[1]] for c in couplings)
+    out_J = _floats(c[2] for c in couplings)
+    stiff = _floats(collection_stiffness(device, loops[name]) for name in loop_ids)
+    loads = inductance.loading(n, out_from, out_loop, out_J, stiff)
+    purged = [loop_ids[k].removesuffix(".soma") for k in np.flatnonzero(np.diff(loads.start)) if loop_ids[k] in owner]
+    purged = [name for name in purged if network.neurons[name].soma.after_spike == "purge"]
+    if purged:
+        raise InputError(
+            f"Soma.after_spike: 'purge' does not go with a collection loop that {', '.join(purged)} couples into: what empties one loop "
+            "would act on all of them; give 'keep', or leave out collection_inductance"
+        )
+    shared = _Shared(loads, parameters, device.tau_0_ns, loop_ids)
     coupling_modes = [
-        modes.add(place[target], parameters[place[origin]][1], arm=coupling_arm(loops[loop_ids[place[target]]]))
-        for origin, target, _, _ in couplings
+        [modes.add(target, tau, arm=coupling_arm(loops[loop_ids[target]])) for tau in shared.decays(origin)]
+        for origin, target in zip(out_from.tolist(), out_loop.tolist(), strict=True)
     ]
+    current_modes = shared.modes(modes)
 
     detector_loop = []
     detector_modes = []
@@ -386,15 +526,17 @@ def lower(
     offsets = [float(getattr(loops[name], "phi_offset", 0.0)) for name in loop_ids]
     resting = cache(lambda *alike: _resting_range(sources, *alike))  # most loops are alike
     origin = cache(lambda *of: loop.rest_phase(sources.rest, sources.shape, sources.scale, sources.levels, *of))
-    ranges = [resting(r, ib, beta) for r, ib, (beta, _) in zip(rows, bias, parameters, strict=True)]
+    ranges = [
+        resting(r, ib, beta, reach)
+        for r, ib, (beta, _), reach in zip(rows, bias, parameters, shared.reaches(bias), strict=True)
+    ]
     origins = [origin(r, phi, ib) for r, ib, phi in zip(rows, bias, offsets, strict=True)]
-    out_from = _ints(place[c[0]] for c in couplings)
-    out_loop = _ints(place[c[1]] for c in couplings)
     flow = _ints(flows(resolution, loops[name], device) for name in loop_ids)
+    flow[shared.loaded] = 0  # their currents decay together, from fluxon to fluxon
     inward = np.flatnonzero(flow[out_from] == 1) if len(out_from) else out_from
     inward = inward[np.argsort(out_loop[inward], kind="stable")]
     ring = rings(n, out_from[inward], out_loop[inward])
-    own, slack = shares(tol, flow, out_from, out_loop, _floats(c[2] for c in couplings), ring, rows, sources)
+    own, slack = shares(tol, flow, out_from, out_loop, out_J, ring, rows, sources)
     somas = [loops[name] if name in owner else None for name in loop_ids]
     parts = [detectors[name] for name in detector_ids]
     neurons = [network.neurons[name] for name in neuron_ids]
@@ -409,14 +551,12 @@ def lower(
         transmitter: Any = network.neurons[w.source].transmitter
         return mean_detected_photons(transmitter.photons, w.loss_db, network.synapses[w.target].efficiency)
 
-    stiff = _floats(collection_stiffness(device, loops[name]) for name in loop_ids)
-    loads = inductance.loading(n, out_from, out_loop, _floats(c[2] for c in couplings), stiff)
     arrays = Arrays(
         row=_ints(rows),
         ib=_floats(bias),
         beta=_floats(b for b, _ in parameters),
         tau=_floats(t for _, t in parameters),
-        quantum=_floats(squid.TWO_PI / b for b, _ in parameters),
+        quantum=shared.quanta(parameters),
         offset=_floats(offsets),
         low=_floats(low for low, _ in ranges),
         high=_floats(high for _, high in ranges),
@@ -430,8 +570,8 @@ def lower(
         mode_arm=modes.arm,
         out_start=_starts([place[c[0]] for c in couplings], n),
         out_loop=_ints(place[c[1]] for c in couplings),
-        out_mode=_ints(modes.at(h) for h in coupling_modes),
-        out_J=_floats(c[2] for c in couplings),
+        out_mode=_ints(modes.at(h[0]) for h in coupling_modes),
+        out_J=out_J,
         in_start=_starts(out_loop[inward].tolist(), n),
         in_loop=out_from[inward],
         in_coupling=inward,
@@ -444,6 +584,7 @@ def lower(
         load_start=loads.start,
         load_loop=loads.loop,
         load_B=loads.B,
+        **shared.columns(modes, current_modes, coupling_modes, out_from, out_loop),
         det_loop=_ints(detector_loop),
         det_fall=_ints(modes.at(f) for f, _ in detector_modes),
         det_rise=_ints(modes.at(r) for _, r in detector_modes),

@@ -725,13 +725,19 @@ def sample(
         mine = amplitude[at[k] : at[k] + modes]
         phi = now.steady + cubic(now.in0, now.in1, now.in2, now.in3, t)
         one = 0.0
+        current = 0.0
+        loaded = False
         for m in range(modes):
             v = mine[m]
+            loaded = loaded or mode_arm[m] == 2
             if v != 0.0:
                 v *= exp(-t / mode_tau[m])
-                phi += v
-                if mode_arm[m] == 1:
-                    one += v
+                if mode_arm[m] == 2:
+                    current += v
+                else:
+                    phi += v
+                    if mode_arm[m] == 1:
+                        one += v
         phi += now.ext + now.ext_slope * t
         one += now.arm + now.arm_slope * t
         out[j, 1] = phi
@@ -771,9 +777,13 @@ def sample(
                 t,
             )
             q *= exp(-t / tau)
+            if loaded:
+                q = current
         elif t > 0.0:
             e = exp(-t / tau)
             q *= e
+            if loaded:
+                q = current
             moved = rest_phase(rest, shape, scale, levels, source, phi, ib) - rest_origin + PI * one
             leak = leaked(leak, psi, moved, 1.0 - e)
             psi = moved

@@ -308,6 +308,11 @@ class Simulation:
             raise InputError(
                 f"Simulation.set_coupling: {source!r} is not coupled to {target!r}; add a Coupling to the network"
             )
+        if a.stiff[index[target]] > 0.0 or a.enter_start[index[source]] < a.enter_start[index[source] + 1]:
+            raise InputError(
+                f"Simulation.set_coupling: {source!r} and {target!r} are joined by a collection loop, whose inductances follow from its "
+                "couplings; make a network with the other J and run that"
+            )
         self._change("J", found[0], J, "Simulation.set_coupling")
 
     def _change(self, what: str, place: int, value: float, where: str) -> None:

@@ -53,7 +53,7 @@ from soen_event.parts import (
     fields_of,
     shown,
 )
-from soen_event.physics import inductance, loop
+from soen_event.physics import loop
 from soen_event.physics import source as source_function
 from soen_event.physics.random import part_key
 from soen_event.physics.transmitter import transmission
@@ -1085,6 +1085,10 @@ class _Lowering:
         self.count = tiled.count
         self.base = plans.lower(tiled.cell, (), resolution, tol)
         a = self.base.arrays
+        if a.stiff.any():
+            raise InputError(
+                "TiledNetwork.cell: collection loops (collection_inductance) are not part of tiled networks; use an ordinary Network"
+            )
         self.n, self.m, self.k = len(a.row), len(a.det_loop), len(a.soma)
         self.loop_ids = TiledIds(self.base.loop_ids, self.count)
         self.detector_ids = TiledIds(self.base.detector_ids, self.count)
@@ -1403,7 +1407,7 @@ class _Lowering:
         out_loop, flow = columns["out_loop"], columns["flow"]
         group, ring = self.base.arrays.group, _tiled(self.base.arrays.ring[None, :], self.count, self.n)
         own, slack = plans.shares(self.tol, flow, out_from, out_loop, columns["out_J"], ring, columns["row"], sources)
-        loads = inductance.loading(total, out_from, out_loop, columns["out_J"], columns["stiff"])
+        nothing, nowhere = np.zeros(0, dtype=np.int64), np.zeros(total + 1, dtype=np.int64)
         inward = np.flatnonzero(flow[out_from] == 1)
         inward = inward[np.argsort(out_loop[inward], kind="stable")]
         return {
@@ -1416,9 +1420,16 @@ class _Lowering:
             "ring": ring,
             "own": own,
             "slack": slack,
-            "load_start": loads.start,
-            "load_loop": loads.loop,
-            "load_B": loads.B,
+            "load_start": nowhere,
+            "load_loop": nothing,
+            "load_B": np.zeros(0),
+            "enter_start": nowhere,
+            "enter_own": nowhere[:-1],
+            "enter_mode": nothing,
+            "enter_coupling": nothing,
+            "enter_value": np.zeros(0),
+            "reach_start": nowhere,
+            "reach_loop": nothing,
         }
 
     def _guides(self) -> tuple[dict[str, Any], dict[int, int]]:

@@ -84,6 +84,7 @@ from soen_event.physics.loop import (
     plan_run,
     rest_phase,
     saddle_node,
+    square_area,
     wake_after,
 )
 from soen_event.physics.random import DETECTION, uniform
@@ -308,16 +309,23 @@ def touch_fluxon(P: Any, S: Any, tau_0: float, d: int, now: int, dt: float) -> N
         )
         me.psi = psi
         me.leak = leak
+    loaded = my.enter_stop > my.enter_start
+    if loaded:
+        me.leak_loss += my.beta / my.tau * square_area(S.amplitude, P.mode_tau, P.mode_arm, start, stop, dt)
     phi = me.steady + cubic(me.in0, me.in1, me.in2, me.in3, dt)
     one = 0.0
+    current = 0.0
     for m in range(start, stop):
         v = S.amplitude[m]
         if v != 0.0:
             v *= exp(-dt / P.mode_tau[m])
             S.amplitude[m] = v
-            phi += v
-            if P.mode_arm[m] == 1:
-                one += v
+            if P.mode_arm[m] == 2:
+                current += v
+            else:
+                phi += v
+                if P.mode_arm[m] == 1:
+                    one += v
     me.ext += me.ext_slope * dt
     me.arm += me.arm_slope * dt
     phi += me.ext
@@ -325,9 +333,12 @@ def touch_fluxon(P: Any, S: Any, tau_0: float, d: int, now: int, dt: float) -> N
     me.since = now
     if mode != HELD:
         e = exp(-dt / my.tau)
-        q = me.q
-        me.leak_loss += 0.5 * my.beta * q * q * (1.0 - e * e)
-        me.q = q * e
+        if loaded:
+            me.q = current
+        else:
+            q = me.q
+            me.leak_loss += 0.5 * my.beta * q * q * (1.0 - e * e)
+            me.q = q * e
         if dt <= PANEL:
             psi = rest_phase(rest, shape, scale, levels, my.row, phi, my.ib) - my.rest_origin + PI * one
             me.leak = leaked(me.leak, me.psi, psi, 1.0 - e)
@@ -422,31 +433,39 @@ def look_ahead(P: Any, S: Any, tau_0: float, d: int, now: int, undisturbed: int,
     phi_slope = me.ext_slope + me.in1
     one = me.arm
     one_slope = me.arm_slope
+    fall = 0.0
     for m in range(start, stop):
         v = S.amplitude[m]
         if v != 0.0:
             w = v / P.mode_tau[m]
-            phi += v
-            phi_slope -= w
-            if P.mode_arm[m] == 1:
-                one += v
-                one_slope -= w
+            if P.mode_arm[m] == 2:
+                fall += w
+            else:
+                phi += v
+                phi_slope -= w
+                if P.mode_arm[m] == 1:
+                    one += v
+                    one_slope -= w
     flow = my.flow
     psi = me.psi
     if flow == 0 and undisturbed == 0:
         psi = rest_phase(rest, shape, scale, levels, row, phi, my.ib) - my.rest_origin + PI * one
         me.psi = psi
     s = me.q + (psi - me.leak) / my.beta  # a flowing loop has neither
+    if my.enter_stop > my.enter_start:
+        fall += (psi - me.leak) / (my.beta * my.tau)
+    else:
+        fall = s / my.tau
     if flow == 1:
         r, g_phi, g_i, u, u_phi, gain = source_soft(shape, scale, cells, levels, row, phi, my.ib - s, SOFT * my.own)
-        me.u_slope = s / my.tau + u_phi * phi_slope
+        me.u_slope = fall + u_phi * phi_slope
         plan_flow(P, S, tau_0, d, now, known, reach, bound, r, g_phi * phi_slope, g_i, u, gain, fresh)
         return
     r, g_phi, g_i, u, u_phi, gain = source_at(shape, scale, cells, levels, row, phi, my.ib - s)
     if me.mode == RUN:
         if u > 0.0 and r > 0.0:
             rate, curve, h, complete = plan_run(
-                r, g_phi, g_i, phi_slope, s / my.tau - PI * one_slope / my.beta, my.tau, tau_0, me.theta
+                r, g_phi, g_i, phi_slope, fall - PI * one_slope / my.beta, my.tau, tau_0, me.theta
             )
             me.u = u
             me.gain = gain
@@ -464,7 +483,7 @@ def look_ahead(P: Any, S: Any, tau_0: float, d: int, now: int, undisturbed: int,
         me.rate = 0.0
         me.curve = 0.0
     me.u = u
-    me.u_slope = s / my.tau + u_phi * phi_slope
+    me.u_slope = fall + u_phi * phi_slope
     me.gain = gain
     if u > EDGE:
         me.mode = REST
@@ -645,7 +664,9 @@ def settle(P: Any, S: Any, W: Any, L: Any, tau_0: float, d: int, now: int, undis
         rekey(W.queue, W.place, S.next_fs, W.number, base, room, d)
         if L.want_trace[d] == 1:
             trace(P, S, L, d, now)
-        if tell:
+        if tell and my.enter_stop > my.enter_start:
+            count = quantum_to_others(P, S, W, L, tau_0, d, now, base, room, head, count)
+        elif tell:
             for c in range(my.out_start, my.out_stop):
                 other = P.out_loop[c]
                 touch(P, S, L, tau_0, other, now)
@@ -670,6 +691,37 @@ def settle(P: Any, S: Any, W: Any, L: Any, tau_0: float, d: int, now: int, undis
         rounds += 1
 
 
+def quantum_to_others(
+    P: Any, S: Any, W: Any, L: Any, tau_0: float, d: int, now: int, base: int, room: int, head: int, count: int
+) -> int:
+    """A quantum has entered loop ``d``, which loads others: their currents change too, and the fluxes of all that they couple to.
+
+    Puts them on the list of those that have to look ahead; returns its length.
+    """
+    my = P.loops[d]
+    for r in range(my.reach_start, my.reach_stop):
+        touch(P, S, L, tau_0, P.reach_loop[r], now)
+    for e in range(my.enter_own, my.enter_stop):
+        value = P.enter_value[e]
+        if P.enter_coupling[e] >= 0:
+            value *= S.out_J[P.enter_coupling[e]]
+        S.amplitude[P.enter_mode[e]] += value
+    for r in range(my.reach_start, my.reach_stop):
+        other = P.reach_loop[r]
+        its = P.loops[other]
+        if its.enter_stop > its.enter_start:
+            current = 0.0
+            for m in range(its.mode_start, its.mode_stop):
+                if P.mode_arm[m] == 2:
+                    current += S.amplitude[m]
+            S.loops[other].q = current
+        if W.waiting[other] == 0:
+            W.waiting[other] = 1
+            W.todo[base + (head + count) % room] = other
+            count += 1
+    return count
+
+
 # --------------------------------------------------------------------------- changes
 
 
@@ -683,23 +735,29 @@ def wake(P: Any, S: Any, tau_0: float, d: int) -> None:
     shape, scale, _, levels, _ = P.sources
     phi = me.steady + me.ext + me.in0
     phi_slope = me.ext_slope + me.in1
-    for m in range(my.mode_start, my.mode_stop):
-        phi += S.amplitude[m]
-        phi_slope -= S.amplitude[m] / P.mode_tau[m]
     s = me.q + (me.psi - me.leak) / my.beta
+    fall = s / my.tau
+    if my.enter_stop > my.enter_start:
+        fall = (me.psi - me.leak) / (my.beta * my.tau)
+    for m in range(my.mode_start, my.mode_stop):
+        if P.mode_arm[m] == 2:
+            fall += S.amplitude[m] / P.mode_tau[m]
+        else:
+            phi += S.amplitude[m]
+            phi_slope -= S.amplitude[m] / P.mode_tau[m]
     effective = phi + scale[my.row, 6] + scale[my.row, 4] * (my.ib - s)
     _, slope, gain = level(shape, scale, levels, my.row, effective)
-    me.z = airy_start(gain, s / my.tau - slope * phi_slope, tau_0)
+    me.z = airy_start(gain, fall - slope * phi_slope, tau_0)
 
 
 def quantum_in(P: Any, S: Any, d: int) -> None:
     """One flux quantum enters loop ``d`` and its phase starts a new turn. The bias does the work 2 pi ib; the loop stores a part."""
     me = S.loops[d]
     my = P.loops[d]
-    q = me.q
-    more = q + my.quantum
-    me.slip_loss += TWO_PI * my.ib - 0.5 * my.beta * (more * more - q * q)
-    me.q = more
+    me.slip_loss += TWO_PI * (my.ib - me.q - 0.5 * my.quantum)
+    me.q += my.quantum
+    for e in range(my.enter_start, my.enter_own):
+        S.amplitude[P.enter_mode[e]] += P.enter_value[e]
     me.theta = 0.0
     me.mode = RUN
     me.fluxons += 1

@@ -51,6 +51,7 @@ from soen_event.physics.loop import (
     plan_run,
     rest_phase,
     saddle_node,
+    square_area,
     wake_after,
 )
 from soen_event.physics.random import DETECTION, uniform
@@ -127,11 +128,28 @@ class Loop:
         self.mode_tau, self.mode_arm, self.amplitude, self.mode_hot = modes
         self.couplings: list[Coupling] = []
         self.feeds: list[Coupling] = []  # from flowing loops
+        # A loop that loads others: what a quantum adds to modes of its own, and to those of others (times J of a coupling, if any).
+        self.own_parts: list[tuple[int, float]] = []
+        self.other_parts: list[tuple[Loop, int, Coupling | None, float]] = []
+        self.reach: list[Loop] = []
         self.next_fs = next_fs
         self.event: Any = None  # the loop's own next event
 
     def current(self) -> float:
         return self.q + (self.psi - self.leak) / self.part.beta
+
+    @property
+    def loaded(self) -> bool:
+        """Whether others load it: then its current is made of modes that all of them share."""
+        return self.part.enter_stop > self.part.enter_start
+
+    def shared_current(self) -> float:
+        """The current of a loaded loop, from its modes."""
+        current = 0.0
+        for m, v in enumerate(self.amplitude):
+            if self.mode_arm[m] == 2:
+                current += v
+        return current
 
     def _phase(self, phi: float, one: float) -> float:
         """Phase within the turn at flux ``phi``, of which ``one`` threads a single arm."""
@@ -217,15 +235,21 @@ class Loop:
                 dt,
             )
 
+        if self.loaded:
+            modes = self.amplitude, self.mode_tau, self.mode_arm, 0, len(self.amplitude)
+            self.leak_loss += my.beta / my.tau * square_area(*modes, dt)
         phi = self.steady + cubic(self.in0, self.in1, self.in2, self.in3, dt)
-        one = 0.0
+        one = current = 0.0
         for m, v in enumerate(self.amplitude):
             if v != 0.0:
                 v *= exp(-dt / self.mode_tau[m])
                 self.amplitude[m] = v
-                phi += v
-                if self.mode_arm[m] == 1:
-                    one += v
+                if self.mode_arm[m] == 2:
+                    current += v
+                else:
+                    phi += v
+                    if self.mode_arm[m] == 1:
+                        one += v
         self.ext += self.ext_slope * dt
         self.arm += self.arm_slope * dt
         phi += self.ext
@@ -234,9 +258,12 @@ class Loop:
 
         if self.mode != HELD:
             e = exp(-dt / my.tau)
-            q = self.q
-            self.leak_loss += 0.5 * my.beta * q * q * (1.0 - e * e)
-            self.q = q * e
+            if self.loaded:
+                self.q = current
+            else:
+                q = self.q
+                self.leak_loss += 0.5 * my.beta * q * q * (1.0 - e * e)
+                self.q = q * e
             if dt <= PANEL:
                 psi = self._phase(phi, one)
                 self.leak = leaked(self.leak, self.psi, psi, 1.0 - e)
@@ -298,28 +325,36 @@ class Loop:
         phi_slope = self.ext_slope + self.in1
         one = self.arm
         one_slope = self.arm_slope
+        fall = 0.0
         for m, v in enumerate(self.amplitude):
             if v != 0.0:
                 w = v / self.mode_tau[m]
-                phi += v
-                phi_slope -= w
-                if self.mode_arm[m] == 1:
-                    one += v
-                    one_slope -= w
+                if self.mode_arm[m] == 2:
+                    fall += w
+                else:
+                    phi += v
+                    phi_slope -= w
+                    if self.mode_arm[m] == 1:
+                        one += v
+                        one_slope -= w
         if my.flow == 0 and not undisturbed:
             self.psi = self._phase(phi, one)
         s = self.current()
         i = my.ib - s
+        if self.loaded:
+            fall += (self.psi - self.leak) / (my.beta * my.tau)
+        else:
+            fall = s / my.tau
         if my.flow == 1:
             r, g_phi, g_i, u, u_phi, gain = source_soft(shape, scale, cells, levels, my.row, phi, i, SOFT * my.own)
-            self.u_slope = s / my.tau + u_phi * phi_slope
+            self.u_slope = fall + u_phi * phi_slope
             self._plan_flow(now, (known, reach, bound), r, g_phi * phi_slope, g_i, u, gain, fresh)
             return
         r, g_phi, g_i, u, u_phi, gain = source_at(shape, scale, cells, levels, my.row, phi, i)
 
         if self.mode == RUN:
             if u > 0.0 and r > 0.0:
-                i_slope = s / my.tau - PI * one_slope / my.beta
+                i_slope = fall - PI * one_slope / my.beta
                 self.u, self.gain = u, gain
                 self.rate, self.curve, h, complete = plan_run(
                     r, g_phi, g_i, phi_slope, i_slope, my.tau, self.tau_0, self.theta
@@ -331,7 +366,7 @@ class Loop:
             self.theta = self.rate = self.curve = 0.0
 
         self.u, self.gain = u, gain
-        self.u_slope = s / my.tau + u_phi * phi_slope
+        self.u_slope = fall + u_phi * phi_slope
         if u > EDGE:
             self.mode = REST
         elif self.mode == REST and (self.z <= 0.0 or self.z * self.z <= -gain * u):
@@ -450,19 +485,24 @@ class Loop:
             return
         phi = self.steady + self.ext + self.in0
         phi_slope = self.ext_slope + self.in1
-        for v, tau in zip(self.amplitude, self.mode_tau, strict=True):
-            phi += v
-            phi_slope -= v / tau
         s = self.current()
+        fall = (self.psi - self.leak) / (my.beta * my.tau) if self.loaded else s / my.tau
+        for v, tau, arm in zip(self.amplitude, self.mode_tau, self.mode_arm, strict=True):
+            if arm == 2:
+                fall += v / tau
+            else:
+                phi += v
+                phi_slope -= v / tau
         _, slope, gain = self._level(phi, my.ib - s)
-        self.z = airy_start(gain, s / my.tau - slope * phi_slope, self.tau_0)
+        self.z = airy_start(gain, fall - slope * phi_slope, self.tau_0)
 
     def quantum_in(self) -> None:
         """A flux quantum enters and a new turn begins. The bias does the work 2 pi ib; the loop stores a part."""
         my = self.part
-        more = self.q + my.quantum
-        self.slip_loss += TWO_PI * my.ib - 0.5 * my.beta * (more * more - self.q * self.q)
-        self.q = more
+        self.slip_loss += TWO_PI * (my.ib - self.q - 0.5 * my.quantum)
+        self.q += my.quantum
+        for m, value in self.own_parts:
+            self.amplitude[m] += value
         self.theta = 0.0
         self.mode = RUN
         self.fluxons += 1

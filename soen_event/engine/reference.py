@@ -147,6 +147,22 @@ class ReferenceEngine:
         for loop in self.loops:
             loop.couplings = couplings[loop.part.out_start : loop.part.out_stop]
             loop.feeds = feeds[loop.part.in_start : loop.part.in_stop]
+        owner = (np.searchsorted(a.mode_start, a.enter_mode, side="right") - 1).tolist()
+        modes, of, value = a.enter_mode.tolist(), a.enter_coupling.tolist(), a.enter_value.tolist()
+        for loop in self.loops:
+            my = loop.part
+            own, others = range(my.enter_start, my.enter_own), range(my.enter_own, my.enter_stop)
+            loop.own_parts = [(modes[e] - first[loop.number], value[e]) for e in own]
+            loop.other_parts = [
+                (
+                    self.loops[owner[e]],
+                    modes[e] - first[owner[e]],
+                    couplings[of[e]] if of[e] >= 0 else None,
+                    value[e],
+                )
+                for e in others
+            ]
+            loop.reach = [self.loops[k] for k in a.reach_loop[my.reach_start : my.reach_stop].tolist()]
         self.detectors = [
             Detector(part, values, self.loops[part.loop], first[part.loop])
             for part, values in zip(_rows(p.detectors), _rows(state.detectors), strict=True)
@@ -311,7 +327,10 @@ class ReferenceEngine:
                 more = (abs(loop.q) if told == 3 else loop.out_top) - before
             self._schedule(loop)
             self._trace(loop)
-            if tell:
+            if tell and loop.loaded:
+                self._quantum_to_others(loop)
+                todo.extend(other for other in loop.reach if other not in todo)
+            elif tell:
                 for coupling in loop.couplings:
                     other = coupling.target
                     self._touch(other)
@@ -326,6 +345,16 @@ class ReferenceEngine:
                 return
             loop, undisturbed, pushed = todo.popleft(), False, 0.0
             rounds += 1
+
+    def _quantum_to_others(self, loop: Loop) -> None:
+        """A quantum has entered a loop that loads others: their currents change, and the fluxes of all that they couple to."""
+        for other in loop.reach:
+            self._touch(other)
+        for other, m, coupling, value in loop.other_parts:
+            other.amplitude[m] += value if coupling is None else value * coupling.J
+        for other in loop.reach:
+            if other.loaded:
+                other.q = other.shared_current()
 
     def _trace(self, loop: Loop) -> None:
         if self._wants_trace[loop.number] == 1:

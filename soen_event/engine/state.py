@@ -79,7 +79,13 @@ LOOP_PLAN = [
     ("purge", "i8"),
     ("t_ref_fs", "i8"),
     ("ring", "i8"),
+    ("enter_start", "i8"),
+    ("enter_own", "i8"),
+    ("enter_stop", "i8"),
+    ("reach_start", "i8"),
+    ("reach_stop", "i8"),
 ]
+_RANGES = ("mode", "out", "in", "enter", "reach")
 DETECTOR_PLAN = [
     ("loop", "i8"),
     ("group", "i8"),
@@ -197,6 +203,10 @@ class Records(NamedTuple):
     # Couplings from flowing loops by target: the loop that they come from, and their place among all couplings.
     in_loop: np.ndarray
     in_coupling: np.ndarray
+    enter_mode: np.ndarray  # what a quantum adds where loops load each other, see Plan
+    enter_coupling: np.ndarray
+    enter_value: np.ndarray
+    reach_loop: np.ndarray
     detectors: np.ndarray
     neurons: np.ndarray
     guides: np.ndarray
@@ -248,12 +258,8 @@ def packed(plan: Plan) -> Records:
         LOOP_PLAN,
         {
             **{name: getattr(a, name) for name, _ in LOOP_PLAN if not name.endswith(("_start", "_stop"))},
-            "mode_start": a.mode_start[:-1],
-            "mode_stop": a.mode_start[1:],
-            "out_start": a.out_start[:-1],
-            "out_stop": a.out_start[1:],
-            "in_start": a.in_start[:-1],
-            "in_stop": a.in_start[1:],
+            **{f"{name}_start": getattr(a, f"{name}_start")[:-1] for name in _RANGES},
+            **{f"{name}_stop": getattr(a, f"{name}_start")[1:] for name in _RANGES},
         },
     )
     detectors = _records(
@@ -292,6 +298,10 @@ def packed(plan: Plan) -> Records:
         a.out_mode,
         a.in_loop,
         a.in_coupling,
+        a.enter_mode,
+        a.enter_coupling,
+        a.enter_value,
+        a.reach_loop,
         detectors,
         neurons,
         guides,

@@ -46,22 +46,39 @@ def decay(dt: float, tau: float) -> float:
 
 
 def flux_at(me: Any, amplitude: Any, tau: Any, arm: Any, start: int, stop: int, dt: float) -> tuple:
-    """Flux ``dt`` after loop ``me`` was last touched: (phi, of which one-arm inputs make this much).
+    """Flux ``dt`` after loop ``me`` was last touched: (phi, of which one-arm inputs make this much, current of a loaded loop).
 
     phi = steady + ext + ext_slope dt + in(dt) + sum over modes start..stop of amplitude e^(-dt/tau), where in(dt) is the cubic that
-    flowing loops couple in; ``arm`` is 1 for modes of inputs that thread one arm of the SQUID only (circuit.md 2), 0 for balanced ones.
+    flowing loops couple in; ``arm`` is 1 for modes of inputs that thread one arm of the SQUID only (circuit.md 2), 0 for balanced ones,
+    2 for what is no flux but a part of the loop's own current (:mod:`soen_event.physics.inductance`).
     """
     phi = me.steady + me.ext + me.ext_slope * dt
     phi += me.in0 + dt * (me.in1 + dt * (me.in2 + dt * me.in3))
     one = me.arm + me.arm_slope * dt
+    current = 0.0
     for m in range(start, stop):
         a = amplitude[m]
         if a != 0.0:
             v = a * exp(-dt / tau[m])
-            phi += v
-            if arm[m] == 1:
-                one += v
-    return phi, one
+            if arm[m] == 2:
+                current += v
+            else:
+                phi += v
+                if arm[m] == 1:
+                    one += v
+    return phi, one, current
+
+
+def square_area(amplitude: Any, tau: Any, arm: Any, start: int, stop: int, dt: float) -> float:
+    """Integral of the square of a loaded loop's current over the next ``dt``, ns: its modes with ``arm`` 2."""
+    total = 0.0
+    for m in range(start, stop):
+        if arm[m] == 2 and amplitude[m] != 0.0:
+            for n in range(start, stop):
+                if arm[n] == 2 and amplitude[n] != 0.0:
+                    both = tau[m] * tau[n] / (tau[m] + tau[n])
+                    total += amplitude[m] * amplitude[n] * both * (1.0 - exp(-dt / both))
+    return total
 
 
 def rest_phase(rest: Any, shape: Any, scale: Any, levels: Any, row: int, phi: float, ib: float) -> float:
@@ -128,7 +145,7 @@ def leak_after(
     if dt > PANEL:
         panel = dt / 32.0
     while True:
-        phi, one = flux_at(me, amplitude, tau_modes, arm, start, stop, panel)
+        phi, one, _ = flux_at(me, amplitude, tau_modes, arm, start, stop, panel)
         now = rest_phase(rest, shape, scale, levels, row, phi, ib) - rest_origin + PI * one
         leak = leaked(leak, psi, now, 1.0 - exp(-(panel - done) / tau))
         psi = now
@@ -276,8 +293,11 @@ def wake_after(
     fed = me.in1 != 0.0 or me.in2 != 0.0 or me.in3 != 0.0
     top = me.steady + me.ext + me.in0
     bottom = top
+    loaded = my.enter_stop > my.enter_start
     for m in range(start, stop):
         a = amplitude[m]
+        if loaded and arm[m] == 2:
+            continue
         if a > 0.0:
             top += a
         elif a < 0.0:
@@ -290,13 +310,15 @@ def wake_after(
     t = 0.0
     psi_first = 0.0
     for _ in range(48):
-        phi, one = flux_at(me, amplitude, tau_modes, arm, start, stop, t)
+        phi, one, current = flux_at(me, amplitude, tau_modes, arm, start, stop, t)
         e = exp(-t / tau)
+        if not loaded:
+            current = q * e
         psi = rest_phase(rest, shape, scale, levels, row, phi, ib) - my.rest_origin + PI * one
         if t == 0.0:
             psi_first = psi
         # The leak relaxes towards the phase: exact while the phase stays, and a phase that has just changed has not leaked yet.
-        s = q * e + (psi - psi_first + (psi_first - leak) * e) / beta
+        s = current + (psi - psi_first + (psi_first - leak) * e) / beta
         effective = phi + scale[row, 6] + scale[row, 4] * (ib - s)
         threshold, _, _ = level(shape, scale, levels, row, effective)
         u = ib - s - threshold
@@ -308,11 +330,16 @@ def wake_after(
         inside = me.in0 + t * (me.in1 + t * (me.in2 + t * me.in3))
         top = me.steady + me.ext + ext_slope * t + inside
         bottom = top
+        back = abs(q) * e / tau
+        if loaded:
+            back = 0.0
         for m in range(start, stop):
             a = amplitude[m]
             if a != 0.0:
                 v = a * exp(-t / tau_modes[m])
-                if v > 0.0:
+                if arm[m] == 2:
+                    back += abs(v) / tau_modes[m]
+                elif v > 0.0:
                     down += v / tau_modes[m]
                     top += v
                 else:
@@ -332,7 +359,7 @@ def wake_after(
             bottom = -NEVER
         if top < high and bottom > low:
             return NEVER, NOTHING
-        back = (abs(q) + abs(psi_first - leak) / beta) * e / tau
+        back += abs(psi_first - leak) / beta * e / tau
         if even and phi >= 0.0 and phi <= 0.5 and low < 0.0 and high > 0.0 and high < 0.5:
             # Upwards the threshold must be met with |phi| growing; downwards the flux must first cross the whole dead band.
             h = -u / (back + steep * up + 1e-30)

@@ -15,7 +15,6 @@ from hardware import quantize as module
 from hardware.quantize import Levels, quantize, quantize_array
 from soen_event.errors import InputError
 from soen_event.physics.random import SPREAD, part_key, uniform
-from soen_event.stimulus import Stimulus
 
 few = settings(max_examples=40, deadline=None)
 numbers = st.floats(-10.0, 10.0).map(lambda x: round(x, 9))
@@ -128,6 +127,9 @@ def test_values_of_any_shape_and_the_largest_numbers():
     )
     assert made.round([-1.7e308, 1.7e308]).tolist() == [-1.0, 2.0]
     assert made.round_stochastically([-1.7e308, 1.7e308], 0).tolist() == [-1.0, 2.0]
+    assert (
+        Levels.codebook([1e308]).round(-1.7e308) == Levels.codebook([1e308]).round_stochastically(-1.7e308, 0) == 1e308
+    )
     assert made.round(np.array([0, 2], dtype=np.int8)).tolist() == [-1.0, 2.0]
 
 
@@ -312,7 +314,7 @@ def test_saturation_is_counted_and_the_table_tells_it():
 
 def test_a_quantized_network_runs():
     new, _ = quantize(example(), SCHEMES)
-    rec = se.simulate(new, Stimulus({"s2": [1.0]}), 5.0, engine="reference")
+    rec = se.simulate(new, {"s2": [1.0]}, 5.0, engine="reference", record=("photons",))
     assert len(rec.detections["s2"]) == 1
 
 
