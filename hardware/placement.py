@@ -190,7 +190,7 @@ def _homes(network: Network) -> dict[str, str]:
         for name, site in front.items():
             for source in feeds.get(name, ()):
                 if source not in home:
-                    reached[source] = site
+                    reached[source] = min(site, reached.get(source, site))
         home.update(reached)
         front = reached
     home.update(_groups(network, home))
@@ -722,7 +722,7 @@ class Placement:
         """Draw die, sites and waveguides into a .png, .pdf or .svg file; return its path.
 
         A waveguide is drawn as a bow, which shows what it joins, in the colour of its length along ``route``. Couplings
-        between sites are grey, sites with inputs from outside are open. Of more than 20 000 waveguides every k-th is
+        between sites are grey, sites with inputs from outside are open. Of more than 20 000 waveguides one in k is
         drawn. Sites are named up to 40.
 
         Raises:
@@ -821,7 +821,7 @@ def _drawing(placement: Placement, route: str) -> Any:
         if bar.solids is not None:
             bar.solids.set_alpha(1.0)
     _draw_sites(ax, placement)
-    some = f", every {step}. drawn" if step > 1 else ""
+    some = f", one in {step} drawn" if step > 1 else ""
     mean = f", mean {placement.lengths(route).mean():.3g} mm" if placement.wires else ""
     title = (
         f"{len(placement.positions)} sites, {len(placement.wires)} waveguides{mean}{some} ({placement.method}, {route})"

@@ -19,7 +19,8 @@ in these units alone (physics.md 2.1): with the shunt resistors unchanged, omega
 in ds/dt = (omega_c/beta) g(phi, ib - s) - s/tau the two cancel. That is why beta does not follow I_c. What is neglected:
 the size of one quantum (too large by x, fluxons too few by x, while currents are right), and that the arms of the SQUID
 have beta_1 (1 + x) too: at x = 0.026 the threshold flux is off by a further 0.0014 Phi0 at ib = 1.74, and s_max by
-0.014 (dI/dbeta_1 = 0.069 and 0.346 on the static fold at a flux of 0.2 and 1/2).
+0.014 (dI/dbeta_1 = 0.069 and 0.346 on the static fold at a flux of 0.2 and 1/2). Collection loops keep their circuit
+values: what their spread does is part of m, and how loops load each other through one is off by 2 x of itself.
 
 The two junctions of a SQUID differ: with (1 + x)(1 + y) and (1 + x)(1 - y) its whole characteristic moves by c y in
 flux, c = b (s_1 + s_2)/2 pi - (s_1 - s_2)/I'(phi) from the fold's phases (s = sin delta). c is 0.50 without flux, 0.54

@@ -228,11 +228,12 @@ def test_one_centimetre_takes_67_ps():
 
 
 def test_losses_grow_with_the_way_and_the_splitters():
-    net = network(neurons([(0, 1), (0, 2), (0, 3), (1, 2)]))
+    net = network(neurons([(0, 1), (0, 2), (0, 3), (0, 4), (1, 2), (2, 3), (2, 4), (2, 0)]))
     placement = on_a_line(net, 2.0)
     routed = placement.route(net, loss_db_per_cm=3.0, splitter_loss_db=0.2)
-    losses = [routed[key].loss_db for key in ("n0->s0", "n0->s1", "n0->s2", "n1->s3")]
-    np.testing.assert_allclose(losses, [0.6 + 0.4, 1.2 + 0.4, 1.8 + 0.4, 0.6])  # three ways need two splitters in a row
+    losses = [routed[key].loss_db for key in ("n0->s0", "n0->s1", "n0->s2", "n0->s3", "n1->s4", "n2->s5")]
+    # four ways need two splitters in a row, three ways too, and one way none
+    np.testing.assert_allclose(losses, [0.6 + 0.4, 1.2 + 0.4, 1.8 + 0.4, 2.4 + 0.4, 0.6, 0.6 + 0.4])
 
 
 def test_the_positions_of_a_spatial_network_give_the_delays_that_it_was_built_with():
