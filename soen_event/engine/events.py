@@ -477,7 +477,7 @@ def look_ahead(P: Any, S: Any, tau_0: float, d: int, now: int, undisturbed: int,
                 me.next_kind = STEP
             S.next_fs[d] = later(now, h)
             return
-        me.mode = SLEEP
+        me.mode = REST
         me.z = fallen_back(me.theta, me.u * gain)
         me.theta = 0.0
         me.rate = 0.0

@@ -361,7 +361,7 @@ class Loop:
                 )
                 self.next_fs, self.next_kind = later(now, h), FLUXON if complete == 1 else STEP
                 return
-            self.mode = SLEEP
+            self.mode = REST
             self.z = fallen_back(self.theta, self.u * gain)
             self.theta = self.rate = self.curve = 0.0
 
