@@ -25,6 +25,7 @@ import numpy as np
 from soen_event.engine import state as engine_state
 from soen_event.engine.state import HEAP_SIZE, NOW, STEPS
 from soen_event.errors import InputError, nearest
+from soen_event.physics.inductance import loading, pairs
 from soen_event.physics.random import checked_seed, part_key
 from soen_event.physics.source import MIRROR
 from soen_event.plan import Plan, lower
@@ -327,19 +328,8 @@ def wires(plan: Plan, temperature: float = 0.0) -> Any:
 
 
 def _armed(plan: Plan) -> np.ndarray:
-    """Couplings that thread one arm of their target's SQUID: (couplings,) bool."""
-    a = plan.arrays
-    return a.mode_arm[a.out_mode] == 1 if len(a.out_mode) else np.zeros(0, dtype=bool)
-
-
-def _pairs(label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """All ordered pairs of places that bear the same label, each with itself too."""
-    order = np.argsort(label, kind="stable")
-    cut = np.flatnonzero(np.diff(label[order], prepend=-1, append=-1))
-    one = [np.repeat(order[x:y], y - x) for x, y in zip(cut[:-1], cut[1:], strict=True)]
-    other = [np.tile(order[x:y], y - x) for x, y in zip(cut[:-1], cut[1:], strict=True)]
-    nothing = [np.zeros(0, dtype=np.int64)]
-    return np.concatenate(one + nothing), np.concatenate(other + nothing)
+    """Couplings through a collection loop, which thread one arm of their target's SQUID: (couplings,) bool."""
+    return plan.arrays.stiff[plan.arrays.out_loop] > 0.0
 
 
 def _response(plan: Plan, source: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -356,17 +346,18 @@ def _response(plan: Plan, source: np.ndarray) -> tuple[np.ndarray, np.ndarray, n
     n = len(a.row)
     arms = device.beta_1 + device.beta_2
     mirror = plan.sources.shape[a.row, MIRROR] == 1
-    armed = np.flatnonzero(_armed(plan))
-    back = armed[mirror[a.out_loop[armed]]]
-    one, other = _pairs(a.out_loop[back])
+    none = np.zeros(n)
+    loads = loading(n, source, a.out_loop, a.out_J, a.stiff, none, none)
+    back = np.flatnonzero(_armed(plan) & mirror[a.out_loop])
+    one, other = pairs(a.out_loop[back])
     one, other = back[one], back[other]
     feed = -2.0 * math.pi * device.beta_1 / arms
     row = np.concatenate([np.repeat(np.arange(n), np.diff(a.load_start)), a.out_loop[armed], source[back], source[one]])
-    column = np.concatenate([a.load_loop, source[armed], a.out_loop[back], source[other]])
+    column = np.concatenate([loads.loop, source[back], a.out_loop[back], source[other]])
     value = np.concatenate(
         [
-            a.load_B,
-            feed * a.out_J[armed],
+            loads.B,
+            feed * a.out_J[back],
             feed * a.out_J[back],
             -4.0 * math.pi**2 / arms * a.out_J[one] * a.out_J[other],
         ]

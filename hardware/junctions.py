@@ -14,7 +14,7 @@ biases ib, 0.35 and 0.70; junction 4 fills the loop::
 
     theta = ((d_1 - 2 pi phi)/beta_1 + d_2/beta_2 + d_3/beta_3 + ib)/(1/beta_1 + 1/beta_2 + 1/beta_3)
     i_1 = (theta - d_1 + 2 pi phi)/beta_1    i_2 = (theta - d_2)/beta_2    i_3 = (theta - d_3)/beta_3 - i_34 + 0.35
-    i_34 = (d_3 - d_4)/beta_4                i_4 = i_34 + 0.70 - s         rhs = v_4 + feed - alpha s
+    i_34 = (d_3 - d_4)/beta_4                i_4 = i_34 + 0.70 - s         rhs = v_4 - alpha s
 
 and for all of them ``beta_c v' + v + sin d = i (+ noise)`` and ``s' = (B^-1) rhs``, B the inductance matrix. ``feed`` is
 2 pi beta_1/(beta_1 + beta_2) times the rate of the flux that threads one arm only, that of junction 2.
@@ -207,7 +207,9 @@ def outer_flux(C: Any, Y: Any, P: Any, S: Any, stage: int, ns: float) -> None:
                 rate -= value / P.mode_tau[m]
         Y.flux[stage, k] = phi
         Y.change[stage, k] = change * tau_0
-        Y.feed[stage, k] = TWO_PI * C.beta_1[k] / (C.beta_1[k] + C.beta_2[k]) * rate * tau_0
+        Y.feed[stage, k] = 0.0
+        if C.kind[k] == RI:
+            Y.feed[stage, k] = TWO_PI * C.beta_1[k] / (C.beta_1[k] + C.beta_2[k]) * rate * tau_0
 
 
 def mean_phase(C: Any, k: int, d: Any) -> float:

@@ -73,7 +73,7 @@ class Arrays(NamedTuple):
     flow: np.ndarray  # int64, 1: the loop's current flows (resolution "flow"), 0: every fluxon is an event
     own: np.ndarray  # a flowing loop's share of the tolerance for its own steps, and for what it tells others late; I_c
     slack: np.ndarray
-    # loops that load each other through a collection loop (physics/inductance.py); B without its diagonal, rows by loop
+    # loops that load each other through a collection loop (physics/inductance.py); B less beta_eff, rows by loop
     stiff: np.ndarray  # (n,) of the collection loop that a loop is coupled to by; 0: none
     load_start: np.ndarray
     load_loop: np.ndarray
@@ -239,7 +239,7 @@ class _Shared:
             B = np.diag([parameters[k][0] for k in mine])
             for j, k in enumerate(mine):
                 for e in range(loads.start[k], loads.start[k + 1]):
-                    B[j, place[int(loads.loop[e])]] = loads.B[e]
+                    B[j, place[int(loads.loop[e])]] += loads.B[e]
             alpha = np.array([parameters[k][0] * tau_0 / parameters[k][1] for k in mine])
             try:
                 times, z = inductance.quantum_response(B, alpha)
@@ -363,11 +363,6 @@ def collection_stiffness(device: Device, part: Any) -> float:
     return inductance.stiffness(whole, mutual, Phi0, device.Ic)
 
 
-def coupling_arm(part: Any) -> int:
-    """1 if the couplings of a part thread one arm of its SQUID: a collection loop couples to one of them (circuit.md 7)."""
-    return int(getattr(part, "collection_mutual", None) is not None)
-
-
 def pulse_norm(tau_rise: float, tau_fall: float) -> float:
     """Factor that makes e^(-x/tau_fall) - e^(-x/tau_rise) peak at 1."""
     x = math.log(tau_fall / tau_rise) * tau_rise * tau_fall / (tau_fall - tau_rise)
@@ -489,17 +484,18 @@ def lower(
     out_loop = _ints(place[c[1]] for c in couplings)
     out_J = _floats(c[2] for c in couplings)
     stiff = _floats(collection_stiffness(device, loops[name]) for name in loop_ids)
-    loads = inductance.loading(n, out_from, out_loop, out_J, stiff)
-    purged = [loop_ids[k].removesuffix(".soma") for k in np.flatnonzero(np.diff(loads.start)) if loop_ids[k] in owner]
-    purged = [name for name in purged if network.neurons[name].soma.after_spike == "purge"]
+    has_arms = sources.shape[_ints(rows), source_function.MIRROR] == 1  # an RTTI dendrite's arms are not in its loop
+    loads = inductance.loading(n, out_from, out_loop, out_J, stiff, *(has_arms * x for x in inductance.reciprocal(device)))
+    purged = {loop_ids[k] for k in np.unique(out_from[stiff[out_loop] > 0.0])} & set(owner) if len(out_from) else set()
+    purged = {owner[name] for name in purged if network.neurons[owner[name]].soma.after_spike == "purge"}
     if purged:
         raise InputError(
-            f"Soma.after_spike: 'purge' does not go with a collection loop that {', '.join(purged)} couples into: what empties one loop "
-            "would act on all of them; give 'keep', or leave out collection_inductance"
+            f"Soma.after_spike: 'purge' does not go with a collection loop that {', '.join(sorted(purged))} couples into: what empties one "
+            "loop would act on all of them; give 'keep', or leave out collection_inductance"
         )
     shared = _Shared(loads, parameters, device.tau_0_ns, loop_ids)
     coupling_modes = [
-        [modes.add(target, tau, arm=coupling_arm(loops[loop_ids[target]])) for tau in shared.decays(origin)]
+        [modes.add(target, tau) for tau in shared.decays(origin)]
         for origin, target in zip(out_from.tolist(), out_loop.tolist(), strict=True)
     ]
     current_modes = shared.modes(modes)

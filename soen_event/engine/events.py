@@ -804,6 +804,10 @@ def spike(P: Any, S: Any, L: Any, d: int, now: int) -> None:
     if my.purge == 1:
         me.purge_loss += 0.5 * my.beta * me.q * me.q
         me.q = 0.0
+        if my.enter_stop > my.enter_start:
+            for m in range(my.mode_start, my.mode_stop):
+                if P.mode_arm[m] == 2:
+                    S.amplitude[m] = 0.0
         me.leak = 0.0
         me.psi = 0.0
         me.z = 0.0

@@ -532,6 +532,8 @@ class Loop:
         if my.purge == 1:
             self.purge_loss += 0.5 * my.beta * self.q * self.q
             self.q = self.leak = self.psi = self.z = self.theta = self.rate = self.curve = self.err = 0.0
+            if self.loaded:
+                self.amplitude = [0.0 if arm == 2 else v for v, arm in zip(self.amplitude, self.mode_arm, strict=True)]
             self.mode = HELD
 
     def release(self) -> None:

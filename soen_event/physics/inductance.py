@@ -8,6 +8,11 @@ inductance M_n = J_n L_ct Phi0/(M_out I_c) with it, and a current in one dendrit
 
 The diagonal of B is beta_eff: what a loop's inductance is with the collection loop in place. In units of tau_0 and I_c.
 
+The part's SQUID belongs to it (reciprocity: what puts flux into an arm feels that arm's current). An arm's current is i/2 less
+pi phi/(b + l), b the arm's inductance and l that of its junction (JUNCTION), so with t the part that is coupled to,
+``B_tn = B_nt = -2 pi beta_1/(beta_1 + beta_2) J_n`` and B_nm has another term ``-2 pi^2 J_n J_m/(b + l)``, on the diagonal too. The
+junction equations (:mod:`hardware.junctions`) have the arm's current itself, with its oscillation; l is chosen to agree with them.
+
 Between fluxons s' = -B^-1 A s (A = diag alpha): each current is a sum of exponentials that all of them share. With
 G = A^-1/2 B A^-1/2 = U T U^T (symmetric, so T are real time constants) one quantum that enters loop m gives loop n the current
 ``sum_k z_nk exp(-t/T_k)``, ``z_nk = 2 pi U_nk U_mk/(T_k sqrt(alpha_n alpha_m))``, which is 2 pi (B^-1)_nm at t = 0.
@@ -15,18 +20,22 @@ G = A^-1/2 B A^-1/2 = U T U^T (symmetric, so T are real time constants) one quan
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from soen_event.physics.squid import TWO_PI
 
+if TYPE_CHECKING:
+    from soen_event.device import Device
+
+JUNCTION = 4.0  # in effect: that of a junction at rest near its critical current is 2, a running one screens less
 SAME = 1e-9  # time constants that differ by less, relatively, are one
 NOTHING = 1e-13  # amplitudes below this share of the quantum are left out
 
 
 class Loading(NamedTuple):
-    """Off-diagonal elements of B by rows: ``start`` (n + 1,), ``loop`` and ``B`` (pairs,), loops ascending in every row."""
+    """Elements of B less the diagonal beta_eff, by rows: ``start`` (n + 1,), ``loop`` and ``B`` (pairs,), loops ascending in every row."""
 
     start: np.ndarray
     loop: np.ndarray
@@ -38,26 +47,38 @@ def stiffness(inductance: float, mutual: float, flux_quantum: float, critical_cu
     return inductance * flux_quantum / (mutual * mutual * critical_current)
 
 
-def loading(n: int, origin: np.ndarray, target: np.ndarray, J: np.ndarray, stiff: np.ndarray) -> Loading:
-    """Off-diagonal elements of B of ``n`` loops.
+def reciprocal(device: Device) -> tuple[float, float]:
+    """(feed, screen) of :func:`loading` for an RI target on junctions of ``device``."""
+    b = 0.5 * (device.beta_1 + device.beta_2)
+    return TWO_PI * device.beta_1 / (2.0 * b), 0.5 * TWO_PI * TWO_PI / (b + JUNCTION)
 
-    ``origin``, ``target``, ``J``: of all couplings, (c,); ``stiff``: (n,), :func:`stiffness` of the collection loop of every loop that
-    is coupled to, 0 where there is none.
+
+def loading(
+    n: int,
+    origin: np.ndarray,
+    target: np.ndarray,
+    J: np.ndarray,
+    stiff: np.ndarray,
+    feed: np.ndarray,
+    screen: np.ndarray,
+) -> Loading:
+    """Elements of B of ``n`` loops, less beta_eff on its diagonal.
+
+    ``origin``, ``target``, ``J``: of all couplings, (c,). Of every loop that may be coupled to, (n,): ``stiff``, :func:`stiffness` of its
+    collection loop, 0 where there is none; ``feed`` and ``screen``: -B_tn/J_n, and the factor of -J_n J_m by which its SQUID screens.
     """
     loaded = np.flatnonzero(stiff[target] > 0.0) if len(target) else np.zeros(0, dtype=np.int64)
     loaded = loaded[np.lexsort((origin[loaded], target[loaded]))]
-    _, first, size = np.unique(target[loaded], return_index=True, return_counts=True)
-    # All ordered pairs of couplings into the same loop.
-    many = np.repeat(size, size)
-    one = np.repeat(np.arange(len(loaded)), many)
-    begins = np.repeat(np.repeat(first, size), many)
-    within = np.arange(len(one)) - np.repeat(np.cumsum(many) - many, many)
-    other = begins + within
+    one, other = pairs(target[loaded])
     a, b = loaded[one], loaded[other]
-    keep = origin[a] != origin[b]
-    a, b = a[keep], b[keep]
-    value = -TWO_PI * J[a] * J[b] * stiff[target[a]]
-    row, column = origin[a], origin[b]
+    to = target[a]
+    value = -J[a] * J[b] * (np.where(origin[a] != origin[b], TWO_PI * stiff[to], 0.0) + screen[to])
+    fed = loaded[origin[loaded] != target[loaded]]
+    across = -feed[target[fed]] * J[fed]
+    row = np.concatenate([origin[a], origin[fed], target[fed]])
+    column = np.concatenate([origin[b], target[fed], origin[fed]])
+    value = np.concatenate([value, across, across])
+    row, column, value = row[value != 0.0], column[value != 0.0], value[value != 0.0]
     order = np.lexsort((column, row))
     row, column, value = row[order], column[order], value[order]
     new = np.ones(len(row), dtype=bool)
@@ -66,6 +87,16 @@ def loading(n: int, origin: np.ndarray, target: np.ndarray, J: np.ndarray, stiff
     np.add.at(total, np.cumsum(new) - 1, value)
     start = np.concatenate([[0], np.cumsum(np.bincount(row[new], minlength=n))]).astype(np.int64)
     return Loading(start, column[new].astype(np.int64), total)
+
+
+def pairs(label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """All ordered pairs of places that bear the same label, each place with itself too; labels in ascending order."""
+    order = np.argsort(label, kind="stable")
+    size = np.unique(label, return_counts=True)[1]
+    many = np.repeat(size, size)
+    first = np.repeat(np.cumsum(size) - size, size)
+    within = np.arange(int(many.sum())) - np.repeat(np.cumsum(many) - many, many)
+    return np.repeat(order, many), order[np.repeat(first, many) + within]
 
 
 def eigen(G: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
