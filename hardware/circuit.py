@@ -17,13 +17,13 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from soen_event.engine import state as engine_state
-from soen_event.engine.state import HEAP_SIZE, NOW, STEPS
+from soen_event.engine.state import STEPS
 from soen_event.errors import InputError, nearest
 from soen_event.physics.inductance import loading, pairs
 from soen_event.physics.random import checked_seed, part_key
@@ -232,8 +232,8 @@ class CircuitRun:
         self.spikes = _by_id(found["spike_neuron"], found["spike_fs"], plan.neuron_ids)
         seen = found["photon_fate"] == engine_state.DETECTED
         self.detections = _by_id(found["photon_detector"][seen], found["photon_fs"][seen], plan.detector_ids)
-        for table in (self.fluxons, self.fluxon_count):
-            table.update({name: table[f"{name}.soma"] for name in plan.neuron_ids})
+        self.fluxons.update({name: self.fluxons[f"{name}.soma"] for name in plan.neuron_ids})
+        self.fluxon_count.update({name: self.fluxon_count[f"{name}.soma"] for name in plan.neuron_ids})
         self.steps = int(self._log.counts[STEPS])
         used = int(self._motion.n_samples[0])
         self.times = np.arange(used) * (self._motion.sample_fs[1] * 1e-6)
@@ -352,16 +352,11 @@ def _response(plan: Plan, source: np.ndarray) -> tuple[np.ndarray, np.ndarray, n
     one, other = pairs(a.out_loop[back])
     one, other = back[one], back[other]
     feed = -2.0 * math.pi * device.beta_1 / arms
-    row = np.concatenate([np.repeat(np.arange(n), np.diff(a.load_start)), a.out_loop[armed], source[back], source[one]])
+    row = np.concatenate([np.repeat(np.arange(n), np.diff(loads.start)), a.out_loop[back], source[back], source[one]])
     column = np.concatenate([loads.loop, source[back], a.out_loop[back], source[other]])
-    value = np.concatenate(
-        [
-            loads.B,
-            feed * a.out_J[back],
-            feed * a.out_J[back],
-            -4.0 * math.pi**2 / arms * a.out_J[one] * a.out_J[other],
-        ]
-    )
+    across = feed * a.out_J[back]
+    screened = -4.0 * math.pi**2 / arms * a.out_J[one] * a.out_J[other]
+    value = np.concatenate([loads.B, across, across, screened])
     label = connected_components(coo_array((np.ones(len(row)), (row, column)), shape=(n, n)), directed=False)[1]
     order = np.argsort(label, kind="stable")
     cut = np.searchsorted(label[order], np.arange(label.max(initial=-1) + 2))

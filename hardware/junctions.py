@@ -54,7 +54,6 @@ from soen_event.engine.queue import earlier
 from soen_event.engine.state import (
     DETECTED,
     DETECTIONS,
-    FOREVER,
     HEAP_SIZE,
     HOTSPOT_ENDS,
     IN_DEAD_TIME,
@@ -346,7 +345,7 @@ def march(C: Any, Y: Any, P: Any, S: Any, L: Any, fs: int, until: int, step_fs: 
                 continue
             before = me.u
             after = mean_phase(C, k, Y.d)
-            turn = int(math.floor((after + math.pi) / TWO_PI))
+            turn = math.floor((after + math.pi) / TWO_PI)
             if turn > Y.turn[k]:
                 share = (TWO_PI * turn - math.pi - before) / (after - before)
                 Y.turn[k] = turn

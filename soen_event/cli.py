@@ -271,13 +271,35 @@ def plot(
 
 @app.command()
 def validate(
+    what: Annotated[
+        str | None, typer.Argument(metavar="[circuit]", help="circuit: the engine against junction-level circuits.")
+    ] = None,
     full: Annotated[bool, typer.Option("--full", metavar="", help="Also the long checks, in a minute or so.")] = False,
+    cases: Annotated[
+        int | None, typer.Option("--cases", metavar="N", help="circuit: number of random cases; 40 if not given.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="circuit: seed of the cases.")] = 0,
+    resolution: Annotated[
+        str, typer.Option("--resolution", metavar="NAME", help="circuit: fluxon, flow or auto.")
+    ] = "fluxon",
+    plot: Annotated[
+        str | None, typer.Option("--plot", metavar="PNG", help="circuit: draw the case that agrees least.")
+    ] = None,
+    overwrite: Overwrite = False,
     json_: Json = False,
 ) -> None:
     """Check the physics of this installation against published and circuit-level numbers.
 
+    "soen validate circuit" runs random dendrites, trees and neurons in the engine and as junction-level circuits, in about a
+    minute, and holds the differences against what is promised.
+
     Exit code 1 if a check fails.
     """
+    if what is not None:
+        _validate_circuit(what, cases, seed, resolution, plot, overwrite, json_)
+        return
+    if cases is not None or plot is not None:
+        raise InputError('soen validate: --cases and --plot belong to "soen validate circuit"')
     from soen_event import validate as physics_checks
 
     start = time.process_time()
@@ -299,6 +321,35 @@ def validate(
         more = "" if full else "; soen validate --full runs more"
         console.print(f"{len(checks)} checks, {verdict}, {spent:.0f} s of CPU{more}")
     if not right:
+        raise _Ended(FAILURE)
+
+
+def _validate_circuit(
+    what: str, cases: int | None, seed: int, resolution: str, plot: str | None, overwrite: bool, json_: bool
+) -> None:
+    """The engine against junction-level circuits."""
+    if what != "circuit":
+        raise InputError(f'soen validate: {what!r} is unknown{nearest(what, ["circuit"])}; give "circuit", or nothing')
+    from hardware import fidelity
+    from soen_event.physics.random import checked_seed
+    from soen_event.simulate import RESOLUTIONS
+
+    if resolution not in RESOLUTIONS:
+        raise InputError(
+            f"--resolution: {resolution!r} is unknown{nearest(resolution, RESOLUTIONS)}; choose one of {', '.join(RESOLUTIONS)}"
+        )
+    if plot is not None:
+        _check_picture("--plot", plot, overwrite, [])
+    with _spinner() as show:
+        found = fidelity.suite(40 if cases is None else cases, checked_seed(seed), resolution=resolution, show=show)
+    if plot is not None:
+        worst = max((report for _, report in found.reports), key=lambda each: max(row.chi2 for row in each.loops))
+        worst.plot(plot, overwrite=overwrite)
+    if json_:
+        _print_json({**found.as_dict(), "versions": _versions()})
+    else:
+        print(found)
+    if not found.ok:
         raise _Ended(FAILURE)
 
 

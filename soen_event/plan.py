@@ -245,7 +245,7 @@ class _Shared:
                 times, z = inductance.quantum_response(B, alpha)
             except ValueError:
                 raise InputError(
-                    f"Coupling.J: {', '.join(names[k] for k in mine)} are coupled more tightly through collection loops than "
+                    f"Coupling.J: {', '.join(names[int(k)] for k in mine)} are coupled more tightly through collection loops than "
                     "mutual inductances can be; weaken J, or give collection_inductance and collection_mutual that fit"
                 ) from None
             self.group[mine] = len(self.members)
