@@ -85,6 +85,7 @@ from soen_event.physics.loop import (
     rest_phase,
     saddle_node,
     square_area,
+    stalls,
     wake_after,
 )
 from soen_event.physics.random import DETECTION, uniform
@@ -463,7 +464,7 @@ def look_ahead(P: Any, S: Any, tau_0: float, d: int, now: int, undisturbed: int,
         return
     r, g_phi, g_i, u, u_phi, gain = source_at(shape, scale, cells, levels, row, phi, my.ib - s)
     if me.mode == RUN:
-        if u > 0.0 and r > 0.0:
+        if u > 0.0 and r > 0.0 and not stalls(r, u, fall - PI * one_slope / my.beta + u_phi * phi_slope, tau_0):
             rate, curve, h, complete = plan_run(
                 r, g_phi, g_i, phi_slope, fall - PI * one_slope / my.beta, my.tau, tau_0, me.theta
             )
@@ -478,7 +479,7 @@ def look_ahead(P: Any, S: Any, tau_0: float, d: int, now: int, undisturbed: int,
             S.next_fs[d] = later(now, h)
             return
         me.mode = REST
-        me.z = fallen_back(me.theta, me.u * gain)
+        me.z = fallen_back(me.theta, 0.25 * r * r if u > 0.0 else me.u * gain)
         me.theta = 0.0
         me.rate = 0.0
         me.curve = 0.0

@@ -28,7 +28,10 @@ _WHOLE = {"run_sets", "slopes"}  # called, not pasted into their callers: they a
 _ROOT = Path(__file__).resolve().parents[2]
 _ENGINE = tuple(
     f"soen_event/{name}.py"
-    for name in ("physics/*", *(f"engine/{x}" for x in ("events", "windows", "crew", "machine", "queue", "state", "jit")))
+    for name in (
+        "physics/*",
+        *(f"engine/{x}" for x in ("events", "windows", "crew", "machine", "queue", "state", "jit")),
+    )
 )
 # Folders with files whose compiled functions are kept on disk, those files, and all that goes into them.
 _KEPT = {

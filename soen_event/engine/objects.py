@@ -52,6 +52,7 @@ from soen_event.physics.loop import (
     rest_phase,
     saddle_node,
     square_area,
+    stalls,
     wake_after,
 )
 from soen_event.physics.random import DETECTION, uniform
@@ -353,8 +354,8 @@ class Loop:
         r, g_phi, g_i, u, u_phi, gain = source_at(shape, scale, cells, levels, my.row, phi, i)
 
         if self.mode == RUN:
-            if u > 0.0 and r > 0.0:
-                i_slope = fall - PI * one_slope / my.beta
+            i_slope = fall - PI * one_slope / my.beta
+            if u > 0.0 and r > 0.0 and not stalls(r, u, i_slope + u_phi * phi_slope, self.tau_0):
                 self.u, self.gain = u, gain
                 self.rate, self.curve, h, complete = plan_run(
                     r, g_phi, g_i, phi_slope, i_slope, my.tau, self.tau_0, self.theta
@@ -362,7 +363,7 @@ class Loop:
                 self.next_fs, self.next_kind = later(now, h), FLUXON if complete == 1 else STEP
                 return
             self.mode = REST
-            self.z = fallen_back(self.theta, self.u * gain)
+            self.z = fallen_back(self.theta, 0.25 * r * r if u > 0.0 else self.u * gain)
             self.theta = self.rate = self.curve = 0.0
 
         self.u, self.gain = u, gain

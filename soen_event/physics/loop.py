@@ -33,6 +33,8 @@ NOTHING, LOOK, WAKE, STEP, SLIP, FLUXON, RELEASE, CROSS = range(8)
 CHANGE = 0.2  # largest relative change of the rate in one step
 SHORTEST = 0.001  # ns; a step is never shorter unless its goal is
 LONGEST = 0.2  # ns; longest step while running
+STALL = 1.0  # beyond this a turn does not go at its mean rate any more
+LATE = 1.1  # rad by which a turn's phase is behind its time when its bottleneck is near; chosen by comparison with junctions
 REST_ANGLE = 0.25  # largest turn of the saddle-node in one step
 REST_LONGEST = 0.05  # ns
 PANEL = 0.25  # ns; over longer times the leak of the phase is integrated in several panels
@@ -244,11 +246,21 @@ def plan_run(
     return rate, curve, h, 1
 
 
+def stalls(r: float, u: float, u_slope: float, tau_0: float) -> bool:
+    """The SQUID slows down so fast that its last turns are no longer those of a constant drive: |a'| > STALL a^(3/2), a = r^2/4.
+
+    Then the phase has to be followed through its bottleneck (as at rest) instead of turning at the mean rate.
+    """
+    return -2.0 * u_slope * tau_0 > STALL * u * r
+
+
 def fallen_back(theta: float, a: float) -> float:
     """Saddle-node coordinate of a SQUID that stops running at phase ``theta``; a = gain u when it last ran.
 
-    While it runs z = -sqrt(a) cot(theta/2), for which the rational form here stands in (exact at 0, pi and 2 pi).
+    While it runs z = -sqrt(a) cot(theta/2), for which the rational form here stands in (exact at 0, pi and 2 pi). Before, ``theta``
+    is put back by LATE: a turn is not symmetric, and the slower it gets the later in it the bottleneck comes, by its cubic term.
     """
+    theta -= LATE
     if theta <= 0.0 or a <= 0.0:
         return -1.0
     z = math.sqrt(a) * (2.0 / (TWO_PI - theta) - 2.0 / theta) if theta < TWO_PI else 1.0
