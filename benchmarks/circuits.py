@@ -2,9 +2,9 @@
 
     python benchmarks/circuits.py [--duration 500] [--out benchmarks/results]
 
-Networks of 1, 3 and 10 dendrites that couple into the first one, a photon at each every microsecond (the "sparse" of circuit.md 8). CPU time of both
-in one process, medians of the engine's runs; compilation apart. JoSIM 2.7 costs 6.9, 20.7 and 78.6 ms of CPU per ns for 1, 3 and 10
-dendrites at 0.05 ps on another machine (circuit.md 8): an orientation, not a measurement here.
+Networks of 1, 3 and 10 dendrites that couple into the first one, a photon at each of them (the "sparse" of circuit.md 8). CPU time of
+both in one process, medians of the engine's runs; compilation apart. JoSIM 2.7 costs 6.9, 20.7 and 78.6 ms of CPU per ns for 1, 3 and
+10 dendrites at 0.05 ps on another machine (circuit.md 8): an orientation, not a measurement here.
 """
 
 from __future__ import annotations
