@@ -1334,9 +1334,9 @@ class Recording:
 
         ``drawn`` = fluxons 2 pi ib, from the bias; ``stored`` = beta_eff q^2/2, in the loop; ``junctions``, by the
         slips; ``leak``, in the loop's resistor; ``purge``, by emptying the loop after a spike; all times I_c Phi0/2
-        pi. Drawn is the sum of the others. The phase within the turn holds no energy here. A loop's energies are
-        those at its own last event: what it stored then is counted as ``stored`` although some of it has leaked away
-        since.
+        pi (of a flowing loop: turns of its phase times ib). Drawn is the sum of the others. The phase within the turn
+        holds no energy here. A loop's energies are those at its own last event: what it stored then is counted as
+        ``stored`` although some of it has leaked away since.
         """
         plan = self.plan
         missing = [name for name in _COLUMNS if name not in self._progress]
@@ -1351,6 +1351,10 @@ class Recording:
             "leak": np.asarray(self._progress["leak_loss"], dtype=float),
             "purge": np.asarray(self._progress["purge_loss"], dtype=float),
         }
+        # The phase of a flowing loop turns without steps, and so the bias works: what it drew is what the run has added up.
+        flowing = plan.arrays.flow == 1
+        spent = columns["stored"] + columns["junctions"] + columns["leak"] + columns["purge"]
+        columns["drawn"] = np.where(flowing, spent, columns["drawn"])
         return {
             "total": {name: float(math.fsum(column) * unit) for name, column in columns.items()},
             "loops": _by_loop(

@@ -464,7 +464,7 @@ def look_ahead(P: Any, S: Any, tau_0: float, d: int, now: int, undisturbed: int,
         return
     r, g_phi, g_i, u, u_phi, gain = source_at(shape, scale, cells, levels, row, phi, my.ib - s)
     if me.mode == RUN:
-        if u > 0.0 and r > 0.0 and not stalls(r, u, fall - PI * one_slope / my.beta + u_phi * phi_slope, tau_0):
+        if u > 0.0 and r > 0.0 and not stalls(me.theta, r, u, fall - PI * one_slope / my.beta + u_phi * phi_slope, tau_0):
             rate, curve, h, complete = plan_run(
                 r, g_phi, g_i, phi_slope, fall - PI * one_slope / my.beta, my.tau, tau_0, me.theta
             )

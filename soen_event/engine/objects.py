@@ -355,7 +355,7 @@ class Loop:
 
         if self.mode == RUN:
             i_slope = fall - PI * one_slope / my.beta
-            if u > 0.0 and r > 0.0 and not stalls(r, u, i_slope + u_phi * phi_slope, self.tau_0):
+            if u > 0.0 and r > 0.0 and not stalls(self.theta, r, u, i_slope + u_phi * phi_slope, self.tau_0):
                 self.u, self.gain = u, gain
                 self.rate, self.curve, h, complete = plan_run(
                     r, g_phi, g_i, phi_slope, i_slope, my.tau, self.tau_0, self.theta

@@ -246,12 +246,12 @@ def plan_run(
     return rate, curve, h, 1
 
 
-def stalls(r: float, u: float, u_slope: float, tau_0: float) -> bool:
+def stalls(theta: float, r: float, u: float, u_slope: float, tau_0: float) -> bool:
     """The SQUID slows down so fast that its last turns are no longer those of a constant drive: |a'| > STALL a^(3/2), a = r^2/4.
 
-    Then the phase has to be followed through its bottleneck (as at rest) instead of turning at the mean rate.
+    Then the phase ``theta``, if near its bottleneck, has to be followed through it (as at rest) instead of turning at the mean rate.
     """
-    return -2.0 * u_slope * tau_0 > STALL * u * r
+    return theta > LATE and -2.0 * u_slope * tau_0 > STALL * u * r
 
 
 def fallen_back(theta: float, a: float) -> float:

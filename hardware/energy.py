@@ -1,0 +1,322 @@
+"""Where each joule goes: a ledger of a run by part and by kind of event, power against time, and cooling.
+
+    from hardware import energy
+    book = energy.ledger(rec)
+    print(book)                    # the table, largest first
+    book.parts["n1"], book.total.drawn, book.wall_J
+
+What is booked (physics.md 8), in joules:
+
+============== ====================================================================================================
+loops          the bias draws ``2 pi ib`` of I_c Phi0/2 pi a fluxon; the loop stores beta s^2/2; junctions, the
+               loop's resistor and a purge dissipate the rest (measured in the run, not estimated)
+detectors      every detection loses the energy of the nanowire's current, L I^2/2, which the bias puts back
+amplifier      every spike of a neuron with a transmitter switches an amplifier once
+light source   every such spike injects pairs until the photons of all its waveguides are out: pairs = photons/efficiency
+photons        what of that leaves as light
+============== ====================================================================================================
+
+Drawn = stored + dissipated + emitted, for every part and in total. Light that arrives from outside is not booked as drawn. Cooling is a
+factor on all that is dissipated or emitted in the cold; it is an assumption with a name, like every other number here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from soen_event.errors import InputError
+from soen_event.units import e as ELEMENTARY_CHARGE
+from soen_event.units import h as PLANCK
+
+if TYPE_CHECKING:
+    from soen_event.recording import Recording
+
+__all__ = ["Assumptions", "Entry", "Ledger", "ledger"]
+
+SPEED_OF_LIGHT = 299_792_458.0  # m/s, exact
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assumptions:
+    """Numbers that a network does not say. All in SI; every one can be given.
+
+    Args:
+        detector_inductance: H, of a detector's nanowire and leads; 100 nH (physics.md 1.1, 8).
+        detector_bias: A; 10 uA, which makes 5 aJ a detection (physics.md 8; 20 uA: 20 aJ).
+        amplifier: J a spike; an hTron of 10 um^2 at 0.18 fJ/um^2 (physics.md 4.3, 8; the area is an assumption).
+        efficiency: photons per injected pair by source; 0.9063 and 0.0635 (physics.md 4.3, stored transients).
+        pair: eV per injected pair by source; 1.42 and 1.12 (physics.md 8).
+        wavelength: m; 1.22 um, 0.163 aJ a photon (physics.md 8).
+        cooling: W at room temperature per W at 4.2 K; 500, within the practical 300 to 1000 (physics.md 8 marks this range as unverified;
+            Carnot alone is 70). 0: leave cooling out.
+    """
+
+    detector_inductance: float = 100e-9
+    detector_bias: float = 10e-6
+    amplifier: float = 1.8e-15
+    efficiency: Mapping[str, float] = None  # type: ignore[assignment]  # filled
+    pair: Mapping[str, float] = None  # type: ignore[assignment]  # filled
+    wavelength: float = 1.22e-6
+    cooling: float = 500.0
+
+    def __post_init__(self) -> None:
+        defaults = {"efficiency": {"qd": 0.9063, "ec": 0.0635}, "pair": {"qd": 1.42, "ec": 1.12}}
+        faults = []
+        for name, known in defaults.items():
+            given = getattr(self, name)
+            object.__setattr__(self, name, {**known, **(given or {})})
+            for source, value in getattr(self, name).items():
+                if source not in known:
+                    faults.append(f"Assumptions.{name}: there is no source {source!r}; give {', '.join(known)}")
+                elif not _positive(value) or (name == "efficiency" and value > 1.0):
+                    faults.append(
+                        f"Assumptions.{name}: {source}: {value!r} is not above 0"
+                        + (" and at most 1" * (name == "efficiency"))
+                    )
+        for name in ("detector_inductance", "detector_bias", "wavelength"):
+            if not _positive(getattr(self, name)):
+                faults.append(f"Assumptions.{name}: {getattr(self, name)!r} is not a number above 0")
+        for name in ("amplifier", "cooling"):
+            value = getattr(self, name)
+            if not (_positive(value) or value == 0.0) or isinstance(value, bool):
+                faults.append(f"Assumptions.{name}: {value!r} is not a number of at least 0")
+        if not faults:
+            for source, pair in self.pair.items():
+                if self.photon > pair * ELEMENTARY_CHARGE / self.efficiency[source]:
+                    faults.append(
+                        f"Assumptions.wavelength: a photon of {self.photon:.3g} J holds more than the pairs that make it ({source}: "
+                        f"{pair} eV at efficiency {self.efficiency[source]}); give a longer wavelength"
+                    )
+        if faults:
+            raise InputError(faults)
+
+    @property
+    def photon(self) -> float:
+        """Energy of a photon, J."""
+        return PLANCK * SPEED_OF_LIGHT / self.wavelength
+
+    @property
+    def detection(self) -> float:
+        """Energy of a detector's current, J."""
+        return 0.5 * self.detector_inductance * self.detector_bias**2
+
+
+def _positive(value: Any) -> bool:
+    fits = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    return bool(fits and 0.0 < value < math.inf)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Energies in J: drawn from supplies; stored in loops; dissipated in junctions, leak, purge, detectors, amplifiers, sources; light."""
+
+    drawn: float = 0.0
+    stored: float = 0.0
+    junctions: float = 0.0
+    leak: float = 0.0
+    purge: float = 0.0
+    detectors: float = 0.0
+    amplifiers: float = 0.0
+    sources: float = 0.0
+    emitted: float = 0.0
+
+    @property
+    def dissipated(self) -> float:
+        return math.fsum((self.junctions, self.leak, self.purge, self.detectors, self.amplifiers, self.sources))
+
+    @property
+    def residual(self) -> float:
+        """drawn - stored - dissipated - emitted: 0 but for rounding."""
+        return math.fsum(
+            (
+                self.drawn,
+                -self.stored,
+                -self.junctions,
+                -self.leak,
+                -self.purge,
+                -self.detectors,
+                -self.amplifiers,
+                -self.sources,
+                -self.emitted,
+            )
+        )
+
+
+_NAMES = tuple(field.name for field in fields(Entry))
+
+
+def _sum(entries: Iterable[Entry]) -> Entry:
+    rows = list(entries)
+    return Entry(**{name: math.fsum(getattr(row, name) for row in rows) for name in _NAMES})
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Energies of a run. ``parts``: an :class:`Entry` by id: every dendrite, soma (``n1.soma``), refractory dendrite, synapse
+    (``s1``), and, for its amplifier and light, neuron (``n1``). ``counts``: fluxons, detections, spikes with light, photons emitted.
+    """
+
+    parts: Mapping[str, Entry]
+    kinds: Mapping[str, Entry]
+    counts: Mapping[str, float]
+    duration: float
+    assumptions: Assumptions
+    _recording: Recording
+
+    @property
+    def total(self) -> Entry:
+        return _sum(self.parts.values())
+
+    @property
+    def cooling_J(self) -> float:
+        """Work of the cooler: the cooling factor times all that turns into heat in the cold (the emitted light too, in the end)."""
+        total = self.total
+        return self.assumptions.cooling * (total.dissipated + total.emitted)
+
+    @property
+    def wall_J(self) -> float:
+        """Drawn by the chip and by its cooler."""
+        return self.total.drawn + self.cooling_J
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON, in J."""
+
+        def plain(entry: Entry) -> dict[str, float]:
+            return {**{name: getattr(entry, name) for name in _NAMES}, "dissipated": entry.dissipated}
+
+        return {
+            "duration_ns": self.duration,
+            "total": plain(self.total),
+            "kinds": {name: plain(entry) for name, entry in self.kinds.items()},
+            "counts": dict(self.counts),
+            "cooling_J": self.cooling_J,
+            "wall_J": self.wall_J,
+        }
+
+    def __str__(self) -> str:
+        total = self.total
+        share = max(total.drawn, 1e-300)
+        rows = [
+            ("phase slips in the junctions", total.junctions),
+            ("resistors of the loops", total.leak),
+            ("loops emptied by spikes", total.purge),
+            ("left in the loops", total.stored),
+            ("detectors recharged", total.detectors),
+            ("amplifiers", total.amplifiers),
+            ("light sources, as heat", total.sources),
+            ("light", total.emitted),
+        ]
+        lines = [f"{'where it goes':<32}{'energy':>12}{'share':>9}"]
+        lines += [
+            f"{what:<32}{_told(x, 'J'):>12}{100.0 * x / share:>8.2f}%"
+            for what, x in sorted(rows, key=lambda row: -row[1])
+        ]
+        lines.append(f"{'drawn':<32}{_told(total.drawn, 'J'):>12}")
+        lines.append(
+            f"{'cooling at ' + format(self.assumptions.cooling, 'g') + ' W/W':<32}{_told(self.cooling_J, 'J'):>12}"
+        )
+        c = self.counts
+        lines.append(
+            f"{c['fluxons']:,.0f} fluxons, {c['detections']:,.0f} detections, {c['spikes']:,.0f} spikes with light, "
+            f"{c['photons']:,.0f} photons, in {self.duration:g} ns; {_told(total.drawn / (self.duration * 1e-9), 'W')} in the mean"
+        )
+        return "\n".join(lines)
+
+    def power(self, edges: Any) -> dict[str, np.ndarray]:
+        """Power drawn in every interval between ``edges`` (ns, ascending, n + 1), W: by kind and "total", (n,) each.
+
+        Loops draw at their fluxons, which must have been recorded for all loops (``record="fluxons"``, with "currents" at flow resolution).
+        """
+        edges = np.asarray(edges, dtype=float)
+        if edges.ndim != 1 or len(edges) < 2 or not np.all(np.diff(edges) > 0.0):
+            raise InputError("Ledger.power: edges are not at least two ascending times in ns")
+        rec, unit = self._recording, self._recording.plan.device.josephson_energy_J
+        seconds = np.diff(edges) * 1e-9
+        arrays = rec.plan.arrays
+        loops = np.zeros(len(seconds))
+        for k, name in enumerate(rec.plan.loop_ids):
+            times = np.asarray(rec.fluxons[name])
+            loops += 2.0 * math.pi * arrays.ib[k] * unit * np.histogram(times, edges)[0]
+        detectors = np.zeros(len(seconds))
+        for name in rec.plan.detector_ids:
+            detectors += self.assumptions.detection * np.histogram(np.asarray(rec.detections[name]), edges)[0]
+        light = np.zeros(len(seconds))
+        for name in rec.plan.neuron_ids:
+            each = self.parts[name].drawn
+            times = np.asarray(rec.spikes[name])
+            if len(times):
+                light += each / len(times) * np.histogram(times, edges)[0]
+        found = {"loops": loops / seconds, "detectors": detectors / seconds, "light": light / seconds}
+        return {**found, "total": np.sum(list(found.values()), axis=0)}
+
+
+def ledger(recording: Recording, assumptions: Assumptions | None = None) -> Ledger:
+    """Book the energies of a run.
+
+    Needs detections (``record`` with "detections" or "photons") of all detectors; everything else is always recorded.
+
+    Raises:
+        InputError: detections were not recorded; or loops load each other through collection loops, where a loop's energy is not its own.
+    """
+    known = assumptions if assumptions is not None else Assumptions()
+    plan = recording.plan
+    if len(plan.arrays.load_loop):
+        raise InputError(
+            "energy.ledger: loops of this network load each other through collection loops, and share energy that belongs to none of "
+            "them; leave collection_inductance out to book energies"
+        )
+    parts: dict[str, Entry] = {}
+    whole = recording.energy["loops"]
+    for name in plan.loop_ids:
+        found = whole[name]
+        parts[name] = Entry(**{x: float(found[x]) for x in ("drawn", "stored", "junctions", "leak", "purge")})
+    loops = _sum(parts.values())
+    detections = 0
+    booked = []
+    for name in plan.detector_ids:
+        count = len(recording.detections[name])
+        energy = count * known.detection
+        booked.append(Entry(drawn=energy, detectors=energy))
+        parts[name] = booked[-1]
+        detections += count
+    lights, spikes, photons = [], 0, 0.0
+    for k, name in enumerate(plan.neuron_ids):
+        count = len(recording.spikes[name])
+        transmitter = recording.network[name].transmitter
+        if transmitter is None:
+            parts[name] = Entry()
+            continue
+        guides = int(plan.arrays.guide_start[k + 1] - plan.arrays.guide_start[k])
+        light = transmitter.photons * guides
+        pairs = light / known.efficiency[transmitter.source] * known.pair[transmitter.source] * ELEMENTARY_CHARGE
+        amplifier, injected, emitted = count * known.amplifier, count * pairs, count * light * known.photon
+        lights.append(
+            Entry(drawn=amplifier + injected, amplifiers=amplifier, sources=injected - emitted, emitted=emitted)
+        )
+        parts[name] = lights[-1]
+        spikes += count
+        photons += count * light
+    kinds = {"loops": loops, "detectors": _sum(booked), "light": _sum(lights)}
+    fluxons = math.fsum(float(recording.fluxon_count[name]) for name in plan.loop_ids)
+    return Ledger(
+        parts,
+        kinds,
+        {"fluxons": fluxons, "detections": float(detections), "spikes": float(spikes), "photons": photons},
+        float(recording.end),
+        known,
+        recording,
+    )
+
+
+def _told(value: float, unit: str) -> str:
+    """A number with a prefix: 1.23 fJ."""
+    if value == 0.0:
+        return f"0 {unit}"
+    prefixes = {-18: "a", -15: "f", -12: "p", -9: "n", -6: "u", -3: "m", 0: ""}
+    exponent = max(-18, min(0, 3 * math.floor(math.log10(abs(value)) / 3)))
+    return f"{value / 10.0**exponent:.3g} {prefixes[exponent]}{unit}"
