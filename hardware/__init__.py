@@ -1,1 +1,15 @@
-"""What makes a network a chip: circuits, spread, energy, placement. Filled in by later releases."""
+"""What makes a network a chip: the circuit behind the events, imperfect devices, and the limits of what can be built.
+
+=============== ====================================================================================================
+circuit         junction-level (RCSJ) circuits of whole networks, with thermal noise: the truth that events are judged by
+fidelity        engine against circuit: one network, or a suite of random ones (``soen validate circuit``)
+energy          where each joule of a run goes
+quantize        weights on the levels that hardware has
+spread          fabrication spread, dark counts, jitter
+faults          dead and stuck parts, survival curves
+placement       positions on a die or wafer, and with them delays and losses of waveguides
+montecarlo      many runs over points and seeds, on any number of workers, that survive a kill
+=============== ====================================================================================================
+
+Import the modules: ``from hardware import circuit``. Nothing here is loaded by ``import soen_event``.
+"""
