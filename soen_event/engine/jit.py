@@ -55,7 +55,7 @@ def _compiled_function(module: str, name: str, persistent: bool) -> Any:
     copy = FunctionType(function.__code__, namespace, function.__name__, function.__defaults__, function.__closure__)
     copy.__module__, copy.__qualname__ = function.__module__, function.__qualname__
     for key, value in function.__globals__.items():
-        if value is fetch and key in function.__code__.co_names:
+        if value is fetch and key in function.__code__.co_names and not vars(numba.config).get("DISABLE_JIT"):
             namespace[key] = importlib.import_module("soen_event.engine.machine").fetch
             continue
         # Only what the code mentions: a module may also hold array helpers that Numba could not compile.

@@ -5,6 +5,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -109,3 +113,36 @@ def active_case():
 
 def test_the_law_says_the_same():
     assert LAWS["engines"](*active_case(), Simulation) is None
+
+
+UNCOMPILED = """
+import soen_event as se
+with se.Network() as net:
+    se.Synapse("s", "d")
+    se.Dendrite("d", beta_over_2pi=100.0, collection_inductance="60 pH", collection_mutual="6.5 pH")
+    for k in "ab":
+        se.Dendrite(k, beta_over_2pi=100.0)
+        se.Synapse(f"s{k}", k)
+        se.Coupling(k, "d", J=0.3)
+    se.Coupling("d", "n", J=0.8)
+    se.Neuron("n", soma=se.Soma(threshold=0.1), refractory=se.Refractory(), transmitter=se.Transmitter())
+    for k in "ab":
+        se.Waveguide("n", f"s{k}", delay=0.5)
+photons = {"s": [1.0, 8.0], "sa": [3.0]}
+one, other = (se.simulate(net, photons, 30.0, engine=engine, record=("spikes", "fluxons", "photons")) for engine in ("compiled", "reference"))
+assert len(one.spikes["n"]) > 0 and len(one.detections["sb"]) > 0
+assert all((one.fluxons[k] == other.fluxons[k]).all() for k in one.plan.loop_ids)
+print("same")
+"""
+
+
+def test_without_the_compiler():
+    """The compiled engine's source as plain Python (NUMBA_DISABLE_JIT=1), on a network with light, loading and a neuron."""
+    done = subprocess.run(
+        [sys.executable, "-c", UNCOMPILED],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
+        check=False,
+    )
+    assert done.stdout.strip() == "same", done.stderr
