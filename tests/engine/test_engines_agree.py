@@ -129,7 +129,8 @@ with se.Network() as net:
     for k in "ab":
         se.Waveguide("n", f"s{k}", delay=0.5)
 photons = {"s": [1.0, 8.0], "sa": [3.0]}
-one, other = (se.simulate(net, photons, 30.0, engine=engine, record=("spikes", "fluxons", "photons")) for engine in ("compiled", "reference"))
+record = ("spikes", "fluxons", "photons")
+one, other = (se.simulate(net, photons, 30.0, engine=engine, record=record) for engine in ("compiled", "reference"))
 assert len(one.spikes["n"]) > 0 and len(one.detections["sb"]) > 0
 assert all((one.fluxons[k] == other.fluxons[k]).all() for k in one.plan.loop_ids)
 print("same")
