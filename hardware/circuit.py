@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from soen_event.engine import state as engine_state
+from soen_event.engine.events import LOG_COLUMNS
 from soen_event.engine.state import STEPS
 from soen_event.errors import InputError, nearest
 from soen_event.physics.inductance import loading, pairs
@@ -150,7 +151,7 @@ class CircuitRun:
         flags = np.ones(n, dtype=np.int64)
         self._log = new_log(flags, np.zeros(n, dtype=np.int64), np.ones(m, dtype=np.int64), max(_ROWS, 8 * n), 1, 1)
         self._motion = _motion(self._wires, plan, rows, watched, sample_fs)
-        self._kept: dict[str, list[np.ndarray]] = {name: [] for name in _COLUMNS}
+        self._kept: list[dict[str, np.ndarray]] = []
         self.cpu_s = 0.0
 
     def _watched(self, record: Iterable[str] | None) -> np.ndarray:
@@ -206,10 +207,7 @@ class CircuitRun:
             if reason == junctions.LOG_FULL:
                 self._keep()
             elif reason == junctions.HEAP_FULL:
-                grown = 2 * len(self._state.heap_fs)
-                self._state = self._state._replace(
-                    **{x: np.resize(getattr(self._state, x), grown) for x in ("heap_fs", "heap_key", "heap_ordinal")}
-                )
+                self._state = engine_state.with_more_heap(self._state)
             else:
                 reached = aim
             if progress is not None and time.monotonic() - told > 1.0:
@@ -219,14 +217,14 @@ class CircuitRun:
         self._finish()
 
     def _keep(self) -> None:
-        for name, table in _COLUMNS.items():
-            self._kept[name].append(getattr(self._log, name)[: self._log.used[table]].copy())
-        for table in set(_COLUMNS.values()):
-            self._log.used[table] = 0
+        from soen_event.engine.compiled import logged
+
+        self._kept.append(logged(self._log))
+        self._log.used[: len(LOG_COLUMNS)] = 0
 
     def _finish(self) -> None:
         plan = self.plan
-        found = {name: np.concatenate(parts) for name, parts in self._kept.items()}
+        found = {name: np.concatenate([part[name] for part in self._kept]) for name in self._kept[0]}
         self.fluxons = _by_id(found["fluxon_loop"], found["fluxon_fs"], plan.loop_ids)
         self.fluxon_count = {name: int(c) for name, c in zip(plan.loop_ids, self._state.loops["fluxons"], strict=True)}
         self.spikes = _by_id(found["spike_neuron"], found["spike_fs"], plan.neuron_ids)
@@ -270,17 +268,6 @@ class CircuitRun:
             f"<CircuitRun: {self.duration:g} ns, {len(self.plan.loop_ids)} loops, {total} fluxons, {spikes} spikes, "
             f"{self.temperature:g} K, {self.cpu_s:.2f} s of CPU>"
         )
-
-
-_COLUMNS = {
-    "fluxon_fs": 1,
-    "fluxon_loop": 1,
-    "spike_fs": 0,
-    "spike_neuron": 0,
-    "photon_fs": 2,
-    "photon_detector": 2,
-    "photon_fate": 2,
-}
 
 
 def _by_id(rows: np.ndarray, fs: np.ndarray, ids: Any) -> dict[str, np.ndarray]:

@@ -20,7 +20,7 @@ and for all of them ``beta_c v' + v + sin d = i (+ noise)`` and ``s' = (B^-1) rh
 2 pi beta_1/(beta_1 + beta_2) times the rate of the flux that threads one arm only, that of junction 2.
 
 A collection loop couples to that arm, and by reciprocity the arm's current i_2 to the loops that feed it: rhs of a source has the term
-``-2 pi J i_2'``. Where i_2' contains s', it belongs to B (:func:`hardware.circuit.response`); the rest is
+``-2 pi J i_2'``. Where i_2' contains s', it belongs to B (:func:`hardware.circuit._response`); the rest is
 ``(v_1 - v_2 - 2 pi phi')/(beta_1 + beta_2)`` with phi' of detectors and drives.
 
 Noise at a temperature T (circuit.md 6): every junction's shunt adds a white current of spectral density 2 Gamma, the loop's resistor a
@@ -46,28 +46,20 @@ from soen_event.engine.events import (
     hotspot_begins,
     hotspot_ends,
     kick,
-    photon_fate,
+    photon_arrives,
     rearm_level,
     spike,
 )
 from soen_event.engine.queue import earlier
 from soen_event.engine.state import (
     DETECTED,
-    DETECTIONS,
     HEAP_SIZE,
     HOTSPOT_ENDS,
-    IN_DEAD_TIME,
-    IN_HOTSPOT,
     KICKS,
-    LOST_DEAD,
-    LOST_EFFICIENCY,
-    LOST_HOTSPOT,
-    MISSED,
     NEXT_KICK,
     NEXT_PHOTON,
     NOW,
     PHOTON,
-    PHOTONS_IN,
     PLACE_MASK,
     STEPS,
     TARGET_SHIFT,
@@ -333,7 +325,6 @@ def march(C: Any, Y: Any, P: Any, S: Any, L: Any, fs: int, until: int, step_fs: 
             length = until - fs
             set_half(C, P, Y, length)
         for k in range(Y.s.shape[0]):
-            Y.slope[k] = 0.0
             S.loops[k].u = mean_phase(C, k, Y.d)
             S.loops[k].q = Y.s[k]
         one_step(C, Y, P, S, fs, length, seed)
@@ -376,24 +367,9 @@ def march(C: Any, Y: Any, P: Any, S: Any, L: Any, fs: int, until: int, step_fs: 
     return fs
 
 
-def photon(C: Any, Y: Any, P: Any, S: Any, L: Any, k: int, now: int, drawn: int, seed: int) -> None:
+def photon(Y: Any, P: Any, S: Any, L: Any, k: int, now: int, drawn: int, seed: int) -> None:
     """A photon arrives at detector ``k``."""
-    fate = photon_fate(P, S, k, now, drawn, seed)
-    L.counts[PHOTONS_IN] += 1
-    if L.want_photons[k] == 1:
-        row = L.used[N_PHOTONS]
-        L.photon_fs[row] = now
-        L.photon_detector[row] = k
-        L.photon_fate[row] = fate
-        L.used[N_PHOTONS] = row + 1
-    if fate == IN_HOTSPOT:
-        L.counts[LOST_HOTSPOT] += 1
-    elif fate == IN_DEAD_TIME:
-        L.counts[LOST_DEAD] += 1
-    elif fate == MISSED:
-        L.counts[LOST_EFFICIENCY] += 1
-    elif fate == DETECTED:
-        L.counts[DETECTIONS] += 1
+    if photon_arrives(P, S, L, k, now, drawn, seed) == DETECTED:
         hotspot_begins(P, S, k, P.detectors[k].loop, now)
         Y.hot[Y.n_hot[0]] = k
         Y.n_hot[0] += 1
@@ -416,7 +392,7 @@ def fire(C: Any, Y: Any, P: Any, S: Any, L: Any, k: int, now: int, seed: int) ->
         Y.turn[k] = 0
     again = P.neurons[P.loops[k].neuron].refractory_detector
     if again >= 0:
-        photon(C, Y, P, S, L, again, now, 0, seed)
+        photon(Y, P, S, L, again, now, 0, seed)
 
 
 def run(
@@ -510,11 +486,11 @@ def run(
             L.counts[HOTSPOT_ENDS] += 1
         elif what == 2:
             S.cursor[NEXT_PHOTON] += 1
-            photon(C, Y, P, S, L, photon_detector[which], now, 0, seed)
+            photon(Y, P, S, L, photon_detector[which], now, 0, seed)
         elif what == 3:
             drawn = arrive(P, S, seed)
             if drawn > 0:
-                photon(C, Y, P, S, L, (key >> TARGET_SHIFT) & PLACE_MASK, now, drawn - 1, seed)
+                photon(Y, P, S, L, (key >> TARGET_SHIFT) & PLACE_MASK, now, drawn - 1, seed)
         elif what == 4:
             S.loops[which].mode = RUN
         elif what == 5:

@@ -124,9 +124,7 @@ class CompiledEngine:
             if reason == LOG_FULL:
                 self._keep()
             elif reason == HEAP_FULL:
-                room = 2 * len(self._state.heap_fs)
-                grown = {n: np.resize(getattr(self._state, n), room) for n in ("heap_fs", "heap_key", "heap_ordinal")}
-                self._state = self._state._replace(**grown)
+                self._state = engine_state.with_more_heap(self._state)
             elif reason == BOX_FULL:
                 names = ("box_fs", "box_key", "box_ordinal", "box_drawn", "box_next")
                 room = 2 * len(self.work.box_fs)

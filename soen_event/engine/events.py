@@ -839,6 +839,28 @@ def photon_fate(P: Any, S: Any, k: int, now: int, drawn: int, seed: int) -> int:
     return DETECTED
 
 
+def photon_arrives(P: Any, S: Any, L: Any, k: int, now: int, drawn: int, seed: int) -> int:
+    """A photon enters detector ``k``: what becomes of it, counted and logged. Arguments and result as of :func:`photon_fate`."""
+    fate = photon_fate(P, S, k, now, drawn, seed)
+    L.counts[PHOTONS_IN] += 1
+    if L.want_photons[k] == 1:
+        row = L.used[N_PHOTONS]
+        L.photon_fs[row] = now
+        L.photon_detector[row] = k
+        L.photon_fate[row] = fate
+        L.photon_key[row] = L.key[0]
+        L.used[N_PHOTONS] = row + 1
+    if fate == IN_HOTSPOT:
+        L.counts[LOST_HOTSPOT] += 1
+    elif fate == IN_DEAD_TIME:
+        L.counts[LOST_DEAD] += 1
+    elif fate == MISSED:
+        L.counts[LOST_EFFICIENCY] += 1
+    else:
+        L.counts[DETECTIONS] += 1
+    return fate
+
+
 def hot_until(P: Any, S: Any, k: int) -> int:
     """When the present hotspot of detector ``k`` ends, fs."""
     return S.detectors[k].seen_fs + P.detectors[k].hotspot_fs
@@ -991,24 +1013,9 @@ def happen(
     while True:
         d = target
         if phase == PHOTON:
-            fate = photon_fate(P, S, target, now, drawn, seed)
-            L.counts[PHOTONS_IN] += 1
-            if L.want_photons[target] == 1:
-                row = L.used[N_PHOTONS]
-                L.photon_fs[row] = now
-                L.photon_detector[row] = target
-                L.photon_fate[row] = fate
-                L.photon_key[row] = L.key[0]
-                L.used[N_PHOTONS] = row + 1
-            if fate == IN_HOTSPOT:
-                L.counts[LOST_HOTSPOT] += 1
-            elif fate == IN_DEAD_TIME:
-                L.counts[LOST_DEAD] += 1
-            elif fate == MISSED:
-                L.counts[LOST_EFFICIENCY] += 1
+            fate = photon_arrives(P, S, L, target, now, drawn, seed)
             if fate != DETECTED:
                 return
-            L.counts[DETECTIONS] += 1
             d = P.detectors[target].loop
         elif phase == HOTSPOT_END:
             L.counts[HOTSPOT_ENDS] += 1

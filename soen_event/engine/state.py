@@ -342,6 +342,12 @@ def copied(state: State) -> State:
     return State(*(column.copy() for column in state))
 
 
+def with_more_heap(state: State) -> State:
+    """The same state with twice the room for travelling spikes."""
+    room = 2 * len(state.heap_fs)
+    return state._replace(**{n: np.resize(getattr(state, n), room) for n in ("heap_fs", "heap_key", "heap_ordinal")})
+
+
 def same(one: State, other: State) -> bool:
     """Equal to the bit, whatever room their heaps have left (heaps are compared as sets of keys)."""
     skip = {"heap_fs", "heap_key", "heap_ordinal"}
