@@ -105,14 +105,12 @@ class VirtualChip:
             Simulation(Network(), seed=0, **self._options)
         except InputError as error:
             faults += error.faults
-        if monitor is not None and not (
-            isinstance(monitor, Iterable) and all(isinstance(name, str) for name in monitor)
-        ):
+        if monitor is not None and not _ids(monitor):
             faults.append(f"VirtualChip.monitor: {shown(monitor)} are no ids; give a list of them, or None")
         if faults:
             raise InputError(faults)
         self._spread = spread
-        self._monitor = None if monitor is None else [monitor] if isinstance(monitor, str) else list(monitor)
+        self._monitor = None if monitor is None else [monitor] if isinstance(monitor, str) else sorted(set(monitor))
         self.ledger = WriteLedger(self.chip.write_energy_J)
         self._deployment: Deployment | None = None
         self._bench: tuple[simpy.Environment, int] | None = None
@@ -371,7 +369,7 @@ class VirtualChip:
         """Send light to the chip's lines.
 
         Args:
-            photons: times (ns, ascending) by line, or by a synapse that has a line of its own; a Stimulus; a photon file.
+            photons: times (ns, ascending; or one) by line, or by a synapse that has a line of its own; a Stimulus; a photon file.
                 Photons at the same time are one pulse.
             absolute: times are those of the chip's clock; else they count from now.
 
@@ -382,6 +380,8 @@ class VirtualChip:
 
         self._need("inject")
         self._follow()
+        if isinstance(photons, Mapping):
+            photons = {name: [t] if isinstance(t, int | float | np.number) else t for name, t in photons.items()}
         stimulus = Stimulus.coerce(photons)
         if not isinstance(absolute, bool):
             raise InputError(f"VirtualChip.inject.absolute: {shown(absolute)} is neither True nor False")
@@ -470,9 +470,7 @@ class VirtualChip:
         fluxons = dict(zip(plan.loop_ids, (total - self._seen_fluxons).tolist(), strict=True))
         samples = {name: self._sampled(recording, name, times_fs) for name in names}
         settled = max(self._read_fs, 0) >= self._settled_fs
-        found = Readout(
-            self._read_fs * 1e-6, self._fs * 1e-6, settled, neuron_times, detected, fluxons, times, samples
-        )
+        found = Readout(self._read_fs * 1e-6, self._fs * 1e-6, settled, neuron_times, detected, fluxons, times, samples)
         self._seen = {
             "spikes": len(recording.table("spikes")["time_fs"]),
             "photons": len(recording.table("photons")["time_fs"]),
@@ -602,7 +600,7 @@ class VirtualChip:
         if currents is None:
             return list(self._monitored_loops)
         names = [currents] if isinstance(currents, str) else currents
-        if not isinstance(names, Iterable) or isinstance(names, Mapping):
+        if not _ids(names):
             raise InputError(f"VirtualChip.read_out.currents: {shown(currents)} are no ids; give some, or None")
         names = list(names)
         known = self._monitored_loops
@@ -648,6 +646,11 @@ class VirtualChip:
         if chip.adc_bits is not None:
             samples = Levels.bits(chip.adc_bits, *chip.adc_range).round(samples)
         return samples
+
+
+def _ids(names: Any) -> bool:
+    """Whether this is one id or several, that can be read more than once."""
+    return isinstance(names, str | list | tuple | set | frozenset) and all(isinstance(name, str) for name in names)
 
 
 def _femtoseconds(value: Any, place: str, since: int) -> int:
