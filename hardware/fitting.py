@@ -73,16 +73,14 @@ class Fitting:
         for name, dendrite in self.net.dendrites.items():
             if dendrite.kind not in self.chip.kinds:
                 has = ", ".join(self.chip.kinds)
-                self.note(
-                    name, "kind", dendrite.kind, has, "refused", "another circuit responds otherwise; build it of these"
-                )
+                self.note(name, "kind", dendrite.kind, has, "refused", "another circuit responds otherwise; use these")
 
     def _silence(self) -> None:
         """Somas become dendrites, where no light is missed."""
         lit = Counter(guide.source for guide in self.net.waveguides)
         for name, neuron in list(self.net.neurons.items()):
             if lit[name]:
-                why = "its spikes are needed, and neurons of this chip have none; couple currents instead"
+                why = "others need its light; couple currents instead"
                 self.note(name, "spikes", f"{lit[name]} waveguides", "no light", "refused", why)
                 continue
             self.note(name, "soma", "soma", "dendrite", "replaced", "nothing listens to its spikes")
