@@ -70,7 +70,7 @@ class Chip:
         weights: of synapses. couplings: J, Phi0 per unit s. sign: of both, "free", "keep" or "magnitude"
             (:meth:`Levels.round`). programmable: which of "weights", "J" can be changed after fabrication.
         ib (I_c): of ri loops. tau (ns), beta_over_2pi: of dendrites. phi_offset (Phi0): of dendrites and somas.
-            threshold (I_c): of somas.
+            soma_tau (ns), threshold (I_c): of somas.
 
     Detectors and rates:
 
@@ -109,6 +109,7 @@ class Chip:
     tau: Any = None
     beta_over_2pi: Any = None
     phi_offset: Any = None
+    soma_tau: Any = None
     threshold: Any = None
     efficiency: Any = None
     dead_time: Any = None
@@ -282,13 +283,17 @@ class Chip:
         """
         from soen_event.files import _flow, _write
 
+        _path(path)
         lines = []
         for key, value in self.to_dict().items():
             if key == "facts":
                 lines += ["facts:", *(f"  {_flow(name)}: {_flow(each)}" for name, each in value.items())]
             else:
                 lines.append(f"{key}: {_flow(value)}")
-        _write(Path(path), "\n".join(lines) + "\n", overwrite)
+        try:
+            _write(Path(path), "\n".join(lines) + "\n", overwrite)
+        except OSError as trouble:
+            raise InputError(f"{shown(path)}: cannot be written ({trouble.strerror}); choose another name") from None
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Chip:
@@ -299,10 +304,10 @@ class Chip:
         """
         from soen_event.files import _from_yaml
 
-        name = os.fspath(path)
+        name = _path(path)
         try:
             text = Path(path).read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as trouble:
+        except (OSError, ValueError) as trouble:
             reason = getattr(trouble, "strerror", None) or "it is no text"
             raise InputError(f"{name}: cannot be read ({reason}); give a chip file") from None
         document = _from_yaml(text, name)[0]
@@ -310,6 +315,12 @@ class Chip:
             return cls.from_dict(document)
         except InputError as error:
             raise InputError([f"{name}: {fault}" for fault in error.faults]) from None
+
+
+def _path(path: Any) -> str:
+    if not isinstance(path, str | os.PathLike) or "\0" in os.fspath(path):
+        raise InputError(f"Chip: {shown(path)} is no path; give that of a chip file")
+    return os.fspath(path)
 
 
 _DEFAULTS = {f.name: f.default for f in fields(Chip)}
@@ -416,7 +427,7 @@ def find(chip: Any) -> Chip:
         return chip
     if isinstance(chip, str) and chip.lower() in PROFILES:
         return PROFILES[chip.lower()]
-    if isinstance(chip, str | os.PathLike) and (Path(chip).exists() or Path(chip).suffix):
+    if isinstance(chip, str | os.PathLike) and (Path(chip).suffix or os.path.exists(chip)):
         return Chip.load(chip)
     known = ", ".join(PROFILES)
     hint = nearest(str(chip).lower(), PROFILES)

@@ -18,7 +18,7 @@ from hardware.stored import stored
 from soen_event.device import Device
 from soen_event.errors import InputError, nearest
 from soen_event.network import Network
-from soen_event.parts import Coupling, Dendrite, Synapse, detached, shown
+from soen_event.parts import Coupling, Dendrite, Soma, Synapse, detached, shown
 
 __all__ = ["Fitting", "method_faults", "runs_at"]
 
@@ -78,25 +78,26 @@ class Fitting:
     def _silence(self) -> None:
         """Somas become dendrites, where no light is missed."""
         lit = Counter(guide.source for guide in self.net.waveguides)
-        for name, neuron in list(self.net.neurons.items()):
+        made: dict[str, Any] = {}
+        for name, neuron in self.net.neurons.items():
             if lit[name]:
                 why = "others need its light; couple currents instead"
                 self.note(name, "spikes", f"{lit[name]} waveguides", "no light", "refused", why)
                 continue
             self.note(name, "soma", "soma", "dendrite", "replaced", "nothing listens to its spikes")
-            self.note(
-                name, "threshold", float(neuron.soma.threshold), "no spikes", "ignored", "its current is read instead"
-            )
+            threshold = float(neuron.soma.threshold)
+            self.note(name, "threshold", threshold, "no spikes", "ignored", "its current is read instead")
             for inner in ("refractory", "transmitter"):
                 if getattr(neuron, inner) is not None:
                     self.note(f"{name}.{inner}", inner, inner, "no spikes", "ignored", "left out: only spikes drive it")
             declared = {k: v for k, v in neuron.soma.as_dict().items() if k not in _NOT_A_DENDRITE}
-            couplings = [c for c in self.net.couplings if name in (c.source, c.target)]
-            drives = [d for d in self.net.drives if d.target == name]
             with detached():
-                new = Dendrite(name, **declared)
+                made[name] = Dendrite(name, **declared)
+        couplings = [c for c in self.net.couplings if c.source in made or c.target in made]
+        drives = [drive for drive in self.net.drives if drive.target in made]
+        for name in made:
             self.net.remove(name)
-            self.net.extend([new, *couplings, *drives])
+        self.net.extend([*made.values(), *couplings, *drives])
 
     def _lines(self, ports: Any) -> None:
         inside = {guide.target for guide in self.net.waveguides}
@@ -269,7 +270,8 @@ class Fitting:
             value = getattr(loop, field)
             if value is None or (field == "ib" and loop.kind != "ri"):
                 continue
-            new = self._moved(part, field, float(value), getattr(self.chip, field))
+            of_soma = field == "tau" and isinstance(loop, Soma)
+            new = self._moved(part, field, float(value), getattr(self.chip, "soma_tau" if of_soma else field))
             if new != value:
                 changes[field] = new
         return changes
@@ -282,7 +284,7 @@ class Fitting:
                 net.replace(name, **changes)
         slowest = None if self.chip.spike_rate_hz is None else 1e9 / self.chip.spike_rate_hz
         for name, neuron in net.neurons.items():
-            soma = self._loop_changes(name, neuron.soma, ("ib", "phi_offset", "threshold"))
+            soma = self._loop_changes(name, neuron.soma, ("ib", "tau", "phi_offset", "threshold"))
             if slowest is not None and neuron.transmitter is not None and neuron.soma.t_ref < slowest:
                 why = f"{self.chip.spike_rate_hz / 1e6:g} MHz"
                 self.note(name, "t_ref", float(neuron.soma.t_ref), slowest, "clipped", why)

@@ -28,7 +28,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,7 +39,7 @@ from hardware.deployment import Deployment, deploy
 from hardware.fitting import method_faults
 from hardware.quantize import ROUNDINGS, Levels
 from hardware.readout import Readout
-from hardware.rebias import rebias
+from hardware.running import inject, rebias
 from hardware.spread import Spread
 from hardware.stored import WriteLedger, biases, gains, own_values, stored, values
 from soen_event.engine.state import DETECTED
@@ -72,6 +72,8 @@ class VirtualChip:
             its place; the deviation goes with the part's id, not with its site.
         engine, resolution, tol, threads: as in :func:`soen_event.simulate`.
         monitor: loops whose currents can be read; None: all on a chip that does not spike, else none. They cost memory.
+
+    All that is recorded since loading or the last reset stays in memory.
 
     Raises:
         InputError: an argument that does not fit. Every verb raises it too, and does nothing then.
@@ -424,14 +426,12 @@ class VirtualChip:
             trains[line] = np.concatenate([trains[line], fs]) if line in trains else fs
         if faults:
             raise InputError(faults[:20])
-        count = 0
-        for line, fs in trains.items():
-            for synapse in lines[line] if len(fs) else ():
-                self._run.inject(synapse, fs * 1e-6)
-                count += len(fs)
+        light = {synapse: fs for line, fs in trains.items() if len(fs) for synapse in lines[line]}
+        if light:
+            inject(self._run, light)
         # Only what can still be too near to light to come is kept.
         self._pulses |= {line: times[times >= now - least] for line, times in pulses.items()}
-        return count
+        return sum(map(len, light.values()))
 
     def run(self, duration: float) -> None:
         """Let the chip run for ``duration`` ns, above 0. Not on a bench, whose clock it follows there."""
@@ -456,21 +456,16 @@ class VirtualChip:
         times: Any = times_fs * 1e-6
         recording = self._run.recording()
         spikes, photons = self._new_rows(recording, "spikes"), self._new_rows(recording, "photons")
-        synapses, plan = set(self._made.synapses), self._run.plan
-        neuron_times = {
-            name: spikes["time_fs"][spikes["neuron"] == k] * 1e-6 for k, name in enumerate(recording.neuron_ids)
-        }
+        plan = self._run.plan
+        fired = _by_part(spikes["time_fs"], spikes["neuron"], plan.neuron_ids)
         seen = photons["fate"] == DETECTED
-        detected = {
-            name: photons["time_fs"][seen & (photons["detector"] == k)] * 1e-6
-            for k, name in enumerate(plan.detector_ids)
-            if name in synapses
-        }
+        arrived = _by_part(photons["time_fs"][seen], photons["detector"][seen], plan.detector_ids)
+        detected = {name: arrived[name] for name in self._made.synapses}
         total = np.array([recording.fluxon_count[name] for name in plan.loop_ids], dtype=np.int64)
         fluxons = dict(zip(plan.loop_ids, (total - self._seen_fluxons).tolist(), strict=True))
         samples = {name: self._sampled(recording, name, times_fs) for name in names}
         settled = max(self._read_fs, 0) >= self._settled_fs
-        found = Readout(self._read_fs * 1e-6, self._fs * 1e-6, settled, neuron_times, detected, fluxons, times, samples)
+        found = Readout(self._read_fs * 1e-6, self._fs * 1e-6, settled, fired, detected, fluxons, times, samples)
         self._seen = {
             "spikes": len(recording.table("spikes")["time_fs"]),
             "photons": len(recording.table("photons")["time_fs"]),
@@ -646,6 +641,13 @@ class VirtualChip:
         if chip.adc_bits is not None:
             samples = Levels.bits(chip.adc_bits, *chip.adc_range).round(samples)
         return samples
+
+
+def _by_part(fs: NDArray[np.int64], row: NDArray[np.int64], names: Sequence[str]) -> dict[str, Any]:
+    """Times (ns) by the part whose row stands beside them."""
+    order = np.argsort(row, kind="stable")
+    ends = np.searchsorted(row[order], np.arange(1, len(names)))
+    return dict(zip(names, np.split(fs[order] * 1e-6, ends), strict=True)) if len(names) else {}
 
 
 def _ids(names: Any) -> bool:

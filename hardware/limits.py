@@ -182,6 +182,7 @@ RULES: dict[str, _Rule] = {
     "tau": _Rule(_setting("time", positive=True), "ns"),
     "beta_over_2pi": _Rule(_setting(positive=True)),
     "phi_offset": _Rule(_setting("flux"), "Phi0"),
+    "soma_tau": _Rule(_setting("time", positive=True), "ns"),
     "threshold": _Rule(_setting(positive=True), "I_c"),
     "efficiency": _Rule(_quantity("number", 0.0, 1.0)),
     "dead_time": _Rule(_quantity("time"), "ns"),

@@ -77,6 +77,7 @@ def chips(draw):
         "spiking": draw(st.booleans()),
         "ib": draw(st.sampled_from([None, (1.6, 1.8), Levels.codebook([1.65, 1.75])])),
         "tau": draw(positive),
+        "soma_tau": draw(positive),
         "beta_over_2pi": draw(positive),
         "phi_offset": draw(st.sampled_from([None, (-0.05, 0.05), Levels.bits_with_zero(2, -0.1, 0.1)])),
         "efficiency": draw(st.sampled_from([None, 0.7, 1.0])),
@@ -225,6 +226,10 @@ def test_find(tmp_path):
             Known(1, value, "measured")
     with pytest.raises(InputError):
         Known(1, "", "sure")
+    for path in (3, None, "a\0.yaml", "x" * 5000, tmp_path):
+        for use in (Chip.load, IDEAL.save, find):
+            with pytest.raises(InputError):
+                use(path)
 
 
 # ---------------------------------------------------------------------------------------------- deploying: laws
@@ -388,6 +393,7 @@ class TestCases:
 
     def test_values_are_moved(self):
         chip = Chip(
+            soma_tau=(60, 70),
             ib=(1.6, 1.7),
             tau=Levels.codebook([100.0, 1000.0]),
             beta_over_2pi=(500, 600),
@@ -399,10 +405,10 @@ class TestCases:
         found = deploy(net, chip)
         d, n = found.network["d0"], found.network["n"]
         assert (d.ib, d.tau, d.beta_over_2pi, d.phi_offset) == (1.7, 100.0, 600.0, 0.0)
-        assert (n.soma.ib, n.soma.threshold, n.refractory.ib) == (1.7, 0.3, 1.6)
+        assert (n.soma.ib, n.soma.tau, n.soma.threshold, n.refractory.ib) == (1.7, 60.0, 0.3, 1.6)
         errors = {f"{f.part}.{f.field}": f.error for f in found.report.findings}
         assert errors["d0.tau"] == 200.0 and errors["n.threshold"] == pytest.approx(0.2)
-        assert {f.action for f in found.report.findings if f.field == "tau"} == {"rounded"}
+        assert [f.action for f in found.report.findings if f.field == "tau"] == ["clipped", "rounded"]
 
     def test_a_threshold_out_of_reach_is_refused(self):
         net = se.Network()

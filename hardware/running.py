@@ -1,8 +1,12 @@
-"""Changing the bias of one loop while a network runs."""
+"""Changes to a running simulation that it does not offer itself: the bias of a loop, light on many detectors at once."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from soen_event.engine.program import _Change
 from soen_event.engine.state import NEXT_PHOTON, NOW
@@ -12,7 +16,7 @@ if TYPE_CHECKING:
     from soen_event.network import Network
     from soen_event.simulate import Simulation
 
-__all__ = ["rebias"]
+__all__ = ["inject", "rebias"]
 
 
 def rebias(run: Simulation, network: Network, loop: str) -> None:
@@ -42,3 +46,20 @@ def rebias(run: Simulation, network: Network, loop: str) -> None:
     done = int(state.cursor[NEXT_PHOTON])
     state.cursor[NEXT_PHOTON] = 0
     run._start(run._engine.photon_fs[done:], run._engine.photon_detector[done:], state)
+
+
+def inject(run: Simulation, trains: Mapping[str, NDArray[np.int64]]) -> None:
+    """Add photons to come, as :meth:`soen_event.Simulation.inject` does, on any number of detectors in one go.
+
+    Args:
+        run: a Simulation; it is changed.
+        trains: arrival times (fs) by synapse id, none before now.
+    """
+    state, engine = run._engine.state(), run._engine
+    done = int(state.cursor[NEXT_PHOTON])
+    rows = [np.full(len(fs), run.plan.detector_index[name], dtype=np.int64) for name, fs in trains.items()]
+    all_fs = np.concatenate([engine.photon_fs[done:], *trains.values()])
+    detectors = np.concatenate([engine.photon_detector[done:], *rows])
+    order = np.lexsort((detectors, all_fs))
+    state.cursor[NEXT_PHOTON] = 0
+    run._start(all_fs[order], detectors[order], state)
