@@ -432,3 +432,15 @@ def find(chip: Any) -> Chip:
     known = ", ".join(PROFILES)
     hint = nearest(str(chip).lower(), PROFILES)
     raise InputError(f"chip: {shown(chip)} is no chip{hint}; give {known}, a Chip, or a chip file")
+
+
+_ELSEWHERE = {"check": "deployment", "deploy": "deployment", "Deployment": "deployment", "VirtualChip": "instrument"}
+
+
+def __getattr__(name: str) -> Any:
+    """What is done with a chip can be imported from here too: ``from hardware.chip import deploy, VirtualChip``."""
+    if name not in _ELSEWHERE:
+        raise AttributeError(f"module 'hardware.chip' has no attribute {name!r}{nearest(name, _ELSEWHERE)}")
+    import importlib
+
+    return getattr(importlib.import_module(f"hardware.{_ELSEWHERE[name]}"), name)

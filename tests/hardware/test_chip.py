@@ -516,3 +516,12 @@ def test_names_are_documented():
     for name in dp.__all__:
         assert name == "ACTIONS" or getattr(dp, name).__doc__
     assert set(SIGNALS) >= set(NIST_SPIKING.signals)
+
+
+def test_what_is_done_with_a_chip_can_be_imported_from_it():
+    from hardware import chip
+    from hardware.instrument import VirtualChip
+
+    assert chip.deploy is deploy and chip.VirtualChip is VirtualChip
+    with pytest.raises(AttributeError, match="did you mean 'VirtualChip'"):
+        _ = chip.VirtulChip

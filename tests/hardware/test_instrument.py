@@ -1,6 +1,8 @@
 """The chip on the bench: it goes on where it stopped, keeps its currents, takes what a chip takes, and refuses the rest."""
 
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -610,3 +612,14 @@ def test_nonsense_in_every_verb():
     assert chip.network == before and chip.now == 0.0
     with pytest.raises(InputError, match="beyond the clock"):
         chip.run(5e12)
+
+
+def test_the_snippets_of_the_docs_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    text = (Path(__file__).parents[2] / "docs" / "chips.md").read_text()
+    scope: dict = {}
+    for block in re.findall(r"```python\n(.*?)```", text, re.S):
+        exec(compile(block, "chips.md", "exec"), scope)
+    assert "second-hand" in capsys.readouterr().out and scope["chip"].now == 400.0
+    (tmp_path / "mine.yaml").write_text(re.findall(r"```yaml\n(.*?)```", text, re.S)[0])
+    assert Chip.load("mine.yaml").tau == (100.0, 1000.0)
