@@ -8,6 +8,9 @@ quantize        weights on the levels that hardware has
 spread          fabrication spread, dark counts, jitter
 faults          dead and stuck parts, survival curves
 placement       positions on a die or wafer, and with them delays and losses of waveguides
+chip            what a real chip has: numbers, levels, rates, methods, each with its source; profiles and chip files
+deployment      a network fitted to a chip, and a report of all that did not fit (``soen deploy``)
+instrument      a chip on the bench: load, program, bias, light, run, read out, learn, reset; alone or in a SimPy process
 montecarlo      many runs over points and seeds, on any number of workers, that survive a kill
 =============== ====================================================================================================
 

@@ -46,7 +46,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_ARGUMENT = re.compile(r"^(simulate|plotting(\.\w+)?(?=\.\w+:))\.")
+_ARGUMENT = re.compile(r"^(simulate|deploy|Report\.table|plotting(\.\w+)?(?=\.\w+:))\.")
 Net = Annotated[str, typer.Argument(metavar="NET", help="Network file, .yaml or .json.", show_default=False)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", metavar="", help="Let files that exist be replaced.")]
 Json = Annotated[bool, typer.Option("--json", metavar="", help="Print one JSON object and nothing else.")]
@@ -354,6 +354,87 @@ def _validate_circuit(
 
 
 @app.command()
+def deploy(
+    net: Net,
+    chip: Annotated[
+        str,
+        typer.Option(metavar="CHIP", help="ideal, ascr_y1, nist_spiking, or a chip file (.yaml).", show_default=False),
+    ],
+    out: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write the deployed network to this file, .yaml or .json.")
+    ] = None,
+    ports: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Which line each synapse hangs on: .csv with the header synapse,line."),
+    ] = None,
+    on_excess: Annotated[
+        str, typer.Option(metavar="NAME", help="More connections than places: prune the weakest, or refuse.")
+    ] = "prune",
+    rounding: Annotated[str, typer.Option(metavar="NAME", help="Of weights: nearest or stochastic.")] = "nearest",
+    seed: Annotated[str, typer.Option(metavar="N", help="Of stochastic rounding and spread.")] = "0",
+    spread: Annotated[
+        bool, typer.Option("--spread", metavar="", help="With the published fabrication spread: one chip of many.")
+    ] = False,
+    temperature: Annotated[
+        str | None, typer.Option(metavar="K", help="Default: the chip's, if the engines run at it.", show_default=False)
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A learning method that is to run on the chip.")
+    ] = None,
+    most: Annotated[int, typer.Option(metavar="N", help="Findings of one kind that are printed.")] = 8,
+    overwrite: Overwrite = False,
+    json_: Json = False,
+) -> None:
+    """Fit a network to a chip: move, round, merge and prune what does not fit, and tell all of it.
+
+    Without --out it only tells. Exit code 2 if something cannot be made to fit; nothing is written then.
+
+    Example: soen deploy net.yaml --chip ascr_y1 --out deployed.yaml
+    """
+    from hardware import chip as chips
+    from hardware import deployment
+    from hardware.quantize import ROUNDINGS
+    from hardware.spread import Spread
+
+    for option, value, known in (("--on-excess", on_excess, deployment.ON_EXCESS), ("--rounding", rounding, ROUNDINGS)):
+        if value not in known:
+            raise InputError(f"{option}: {value!r} is unknown{nearest(value, known)}; give {_one_of(known)}")
+    inputs = [path for path in (net, chip, ports) if path is not None]
+    network, limits, lines, number, _ = _gathered(
+        lambda: _network(net),
+        lambda: chips.find(chip),
+        lambda: _lines(ports),
+        lambda: _seed(seed),
+        lambda: _check_output("--out", out, overwrite, inputs),
+    )
+    if out is not None and Path(out).suffix.lower() not in NETWORK_SUFFIXES:
+        raise InputError(f"--out: {out}: unknown ending {Path(out).suffix!r}; give {_one_of(NETWORK_SUFFIXES)}")
+    options: dict[str, Any] = {
+        "ports": lines, "on_excess": on_excess, "rounding": rounding, "seed": number, "method": method,
+        "temperature": None if temperature is None else _number_or_text(temperature),
+    }  # fmt: skip
+    with _naming_options():
+        report = deployment.check(network, limits, **options)
+        table = report.table(most)
+        found = (
+            deployment.deploy(network, limits, **options, spread=Spread() if spread else None) if report.fits else None
+        )
+    if found is not None and out is not None:
+        found.save(out, overwrite=overwrite)
+    if json_:
+        told = report.to_dict() if found is None else found.to_dict()
+        _print_json({"file": net, **told, "out": out if found is not None else None})
+    else:
+        print(table)
+        if found is not None and out is not None:
+            print(f"written to {out}")
+    for finding in report.of("refused"):
+        _tell(f"soen: error: {net}: {finding.sentence()}")
+    if found is None:
+        raise _Ended(BAD_INPUT)
+
+
+@app.command()
 def bench(json_: Json = False) -> None:
     """Measure how many events this machine simulates a second, on two fixed networks.
 
@@ -440,7 +521,6 @@ def _run_options(
 ) -> tuple[float, dict[str, Any] | None, int]:
     """The duration in ns, what to record and the seed, judged together with the choices of engine and resolution."""
     from soen_event import units
-    from soen_event.physics.random import checked_seed
     from soen_event.simulate import ENGINES, RECORDABLE, RESOLUTIONS
 
     faults = []
@@ -468,12 +548,48 @@ def _run_options(
             wanted.setdefault(name, []).append(part)
     number = 0
     try:
-        number = checked_seed(int(seed) if seed.strip().lstrip("+-").isdecimal() and len(seed) < 100 else seed)
+        number = _seed(seed)
     except InputError as error:
-        faults += [f"--{fault}" for fault in error.faults]
+        faults += error.faults
     if faults:
         raise InputError(faults)
     return length, wanted if record is not None or drawn else None, number
+
+
+def _seed(text: str) -> int:
+    from soen_event.physics.random import checked_seed
+
+    try:
+        return checked_seed(int(text) if text.strip().lstrip("+-").isdecimal() and len(text) < 100 else text)
+    except InputError as error:
+        raise InputError([f"--{fault}" for fault in error.faults]) from None
+
+
+def _lines(path: str | None) -> dict[str, str] | None:
+    """The line of each synapse, from a CSV file."""
+    import csv
+
+    if path is None:
+        return None
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = list(csv.reader(file, strict=True))
+    except (OSError, UnicodeDecodeError, csv.Error) as trouble:
+        raise InputError(f"--ports: {path}: cannot be read ({trouble}); give a CSV file") from None
+    if not rows or rows[0] != ["synapse", "line"]:
+        raise InputError(f"--ports: {path}:1: the header is not synapse,line; write it there")
+    lines: dict[str, str] = {}
+    faults = []
+    for number, row in enumerate(rows[1:], 2):
+        if len(row) != 2 or not all(row):
+            faults.append(f"--ports: {path}:{number}: {','.join(row)!r} is not a synapse and its line; correct it")
+        elif row[0] in lines:
+            faults.append(f"--ports: {path}:{number}: {row[0]!r} comes a second time; remove one")
+        else:
+            lines[row[0]] = row[1]
+    if faults:
+        raise InputError(faults[:20])
+    return lines
 
 
 def _number_or_text(text: str) -> Any:

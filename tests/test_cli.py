@@ -222,6 +222,69 @@ def test_bench(soen):
     assert code == 0 and "compiled over reference" in out and "fluxons per CPU s" in out
 
 
+DEPLOY = ("deploy", "net.yaml", "--chip", "ascr_y1", "--temperature", "0")
+
+
+def test_deploy_tells_and_writes(soen, folder):
+    code, out, err = soen(*DEPLOY, "--out", "deployed.yaml")
+    assert (code, err) == (0, "")
+    assert "pair on ASCR_Y1: 1 replaced, 1 clipped, 1 rounded" in out and "2 of 28" in out
+    assert out.endswith("written to deployed.yaml\n")
+    net = se.Network.load("deployed.yaml")
+    assert net["n1"].ib == 1.8 and not net.neurons and net["d1->n1"].J == 0.38
+    before = contents(folder)
+    code, _, err = soen(*DEPLOY, "--out", "deployed.yaml")
+    assert code == 2 and "exists already" in err and contents(folder) == before
+    code, out, _ = soen("deploy", "deployed.yaml", "--chip", "ascr_y1", "--temperature", "0", "--json")
+    told = json.loads(out)
+    assert code == 0 and told["counts"] == {"ignored": 1} and told["sites"]["n1"] == "neuron[1]" and told["out"] is None
+
+
+def test_deploy_refuses_with_all_of_it(soen, folder):
+    (folder / "chip.yaml").write_text("soen_chip: 1\nname: tiny\nneurons: 0\ndendrites: 0\nmethods: []\n")
+    before = contents(folder)
+    code, out, err = soen("deploy", "net.yaml", "--chip", "chip.yaml", "--out", "x.yaml", "--method", "stdp", "--json")
+    told = json.loads(out)
+    assert code == 2 and told["fits"] is False and told["counts"]["refused"] == 3
+    assert all(f"net.yaml: {place}" in err for place in ("stdp.method", "tiny.neurons", "tiny.dendrites"))
+    assert contents(folder) == before
+
+
+def test_deploy_takes_lines_from_a_file(soen, folder):
+    (folder / "lines.csv").write_text("synapse,line\ns1,a\ns2,a\n")
+    code, out, _ = soen(*DEPLOY, "--ports", "lines.csv", "--json", "--spread", "--seed", "3", "--out", "x.json")
+    told = json.loads(out)
+    assert code == 0 and told["usage"]["inputs"] == {"used": 1, "limit": 8} and told["ports"] == {"s1": "a", "s2": "a"}
+    assert told["seed"] == 3 and se.Network.load("x.json")["s1"].weight not in (0.5, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--chip", "ascr_y2"), "did you mean 'ascr_y1'"),
+        (("--chip", "net.yaml"), "net.yaml: Chip.synapses"),
+        (("--chip", "gone.yaml"), "gone.yaml: cannot be read"),
+        (("--temperature", "3 s"), "--temperature: '3 s' is a time"),
+        (("--seed", "-1"), "--seed: "),
+        (("--on-excess", "prun"), "--on-excess: 'prun' is unknown (did you mean 'prune'?)"),
+        (("--rounding", "up"), "--rounding: 'up' is unknown"),
+        (("--most", "-1"), "--most: -1 is no number of lines"),
+        (("--out", "x.txt"), "--out: x.txt: unknown ending"),
+        (("--out", "net.yaml"), "--out: net.yaml: is another file"),
+        (("--ports", "gone.csv"), "--ports: gone.csv: cannot be read"),
+        (("--ports", "photons.csv"), "--ports: photons.csv:1: the header"),
+        (("--ports", "twice.csv"), "twice.csv:3: 's1' comes a second time"),
+        (("--ports", "other.csv"), "--ports: there is no synapse 's9'"),
+    ],
+)
+def test_deploy_names_what_is_wrong(words, told, soen, folder):
+    (folder / "twice.csv").write_text("synapse,line\ns1,a\ns1,b\n")
+    (folder / "other.csv").write_text("synapse,line\ns9,a\n")
+    before = contents(folder)
+    code, out, err = soen(*DEPLOY, *words)
+    assert code == 2 and out == "" and told in err and contents(folder) == before
+
+
 def test_validate_prints_verdicts(soen, monkeypatch):
     from soen_event import validate
 
@@ -401,7 +464,7 @@ def test_wrong_words_name_the_nearest(words, told, soen):
     assert err.startswith("soen: error: ") and "--help" in err and err.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", ["", "run", "info", "check", "plot", "validate", "bench", "schema"])
+@pytest.mark.parametrize("command", ["", "run", "info", "check", "plot", "validate", "deploy", "bench", "schema"])
 def test_help(command, soen):
     code, out, err = soen(*([command] if command else []), "--help")
     assert code == 0 and err == "" and "Usage: soen" in out

@@ -32,8 +32,8 @@ def test_example_prints_what_stands_beside_it(expected, tmp_path):
     assert all(p.read_bytes().startswith(b"\x89PNG") and p.stat().st_size > 10_000 for p in pictures)
 
 
-def test_there_are_three_examples():
-    assert {p.stem for p in EXAMPLES} == {"one_photon", "nine_pixels", "digits"}
+def test_there_are_four_examples():
+    assert {p.stem for p in EXAMPLES} == {"one_photon", "nine_pixels", "digits", "deploy_to_a_chip"}
 
 
 def test_readme_snippets_run(tmp_path, monkeypatch):
