@@ -8,9 +8,10 @@ A :class:`Netlist` is what its text says: the elements are read from it, whoever
 current of which loop, stands in its comments (``* loop ...``, ``* start ...``), so a netlist that was saved and read back knows its parts.
 
 Read are junctions (B) with ``.model ... jj(...)``, inductors (L) and couplings (K), resistors (R), capacitors (C), current sources (I) with
-``pwl``, ``exp``, ``dc``, ``gauss``, voltage sources of 0 V (V), and current-controlled current sources (F): in JoSIM's form, with two nodes
-that are shorted and whose current controls, or in WRspice's, with the name of a device. ``.param name=number`` and the cards ``.tran``,
-``.print``, ``.save``, ``.temp``, ``.neb``, ``.options``, ``.end``. Subcircuits and expressions are refused: the netlists written here are flat.
+``pwl``, ``exp``, ``dc``, ``gauss``, voltage sources of 0 V (V), and current-controlled current sources (F): in JoSIM's form, with two
+nodes that are shorted and whose current controls, or in WRspice's, with the name of a device. ``.param name=number`` and the cards
+``.tran``, ``.print``, ``.save``, ``.temp``, ``.neb``, ``.options``, ``.end``. Subcircuits and expressions are refused: the netlists
+written here are flat.
 """
 
 from __future__ import annotations
@@ -66,9 +67,9 @@ class Wave:
 
 @dataclass(frozen=True)
 class Element:
-    """One device. ``name``: upper case, its first letter is its kind. ``value``: H, Ohm, F, coupling k, gain, or area of a junction, as
-    its kind says. ``other``: the inductors of a K, the model of a B, the controlling device of an F. ``nodes``: of a B its phase node is the
-    third, if it has one; an F of JoSIM has two more, those that it shorts. ``wave``: of a source.
+    """One device. ``name``: upper case, its first letter is its kind. ``value``: H, Ohm, F, coupling k, gain, or area of a junction,
+    as its kind says. ``other``: the inductors of a K, the model of a B, the controlling device of an F. ``nodes``: of a B its phase
+    node is the third, if it has one; an F of JoSIM has two more, those that it shorts. ``wave``: of a source.
     """
 
     name: str

@@ -2,11 +2,11 @@
 
     traces = solve(read_netlist(text))
 
-It checks netlists: written, read back and solved they have to give what :mod:`hardware.circuit` gives, which integrates equations of its own.
+It checks netlists: written, read back and solved they have to give what :mod:`hardware.circuit` gives, which has equations of its own.
 
-Every node has a phase, the integral of its voltage times 2 pi/Phi0. Three kinds of branches remember: junctions (phase d and voltage),
-capacitors, and resistors (phase w, the integral of their voltage). Everything else is linear and without memory: given d, w and the
-sources, the nodal equations
+Every node has a phase, the integral of its voltage times 2 pi/Phi0. Three kinds of branches remember: junctions (phase d and
+voltage), capacitors, and resistors (phase w, the integral of their voltage). Everything else is linear and without memory: given d,
+w and the sources, the nodal equations
 
     sum of currents at a node = 0        p_+ - p_- = 2 pi/Phi0 sum_k L_jk i_k   (inductors, with their couplings)
     p_+ - p_- = d, w, or 0               (junctions and capacitors, resistors, shorts)

@@ -4,8 +4,8 @@
     traces.current("d1"), traces.fluxons("d1"), traces.trace("I(LD_D1)")
     print(compare(traces, run))                    # with a CircuitRun, a Recording, or other traces
 
-Names are written alike whoever wrote the file: ``I(device)``, ``P(junction)``, ``V(node)``, in capitals. With the netlist, times count from the
-network's t = 0, ids stand for loops, and WRspice's phase nodes are the phases of their junctions.
+Names are written alike whoever wrote the file: ``I(device)``, ``P(junction)``, ``V(node)``, in capitals. With the netlist, times count
+from the network's t = 0, ids stand for loops, and WRspice's phase nodes are the phases of their junctions.
 
 Both programs round: JoSIM keeps seven digits of a time in CSV and six in raw files, 0.1 ps and 1 ps after 100 ns. Where all times are
 those of a uniform grid, up to that rounding, the grid is restored.
@@ -151,7 +151,7 @@ def _turns(times: np.ndarray, phase: np.ndarray) -> tuple[np.ndarray, int]:
         while level[j] > turn:
             turn += 1
             count += 1
-            found.append((j, turn))
+            found.append((int(j), turn))
         while phase[j] < TWO_PI * (turn - 1) - math.pi and low[j] < TWO_PI * (turn - 1) - math.pi:
             turn -= 1
             count -= 1
@@ -247,11 +247,10 @@ def _key(name: str, netlist: Netlist | None) -> str:
     if key.endswith("#BRANCH"):
         key = f"I({key.removesuffix('#BRANCH')})"
     found = _WORD.fullmatch(key)
-    if netlist is not None and found:
-        if found[1] == "V":
-            for element in netlist.elements.values():
-                if element.kind == "B" and len(element.nodes) > 2 and element.nodes[2] == found[2]:
-                    return f"P({element.name})"
+    if netlist is not None and found and found[1] == "V":
+        for element in netlist.elements.values():
+            if element.kind == "B" and len(element.nodes) > 2 and element.nodes[2] == found[2]:
+                return f"P({element.name})"
     return key
 
 
