@@ -100,6 +100,20 @@ def test_everything_at_once(dialect):
     assert deck.warnings == ()
 
 
+def test_flux_that_jumps():
+    """In one arm and in both, at once with a collection loop's target."""
+    with se.Network() as net:
+        se.Dendrite("d", ib=1.8, beta_over_2pi=300.0, tau=100.0)
+        se.Dendrite("top", ib=1.7, beta_over_2pi=100.0, tau=60.0, **COILS)
+        se.Coupling("d", "top", J=0.4)
+        se.Drive("d", points=[(0.0, 0.05), (1.0, 0.05), (1.0, 0.4), (3.0, 0.3), (3.0, 0.0)])
+        se.Drive("top", points=[(0.5, 0.0), (0.5, 0.1), (4.0, 0.1), (4.0, -0.1)])
+        se.Drive("top", points=[(2.0, 0.0), (2.0, 0.05)], arm="both")
+    found, _ = solved(net, {}, 5.0)
+    assert close(found)["d"].fluxons > 50
+    assert found["top"].fluxons > 5
+
+
 def test_rtti_and_collection_loops():
     """Loops that load each other, of both signs, into an RI and an RTTI dendrite at once; its SQUID does not act back, here and there."""
     with se.Network() as net:
