@@ -8,6 +8,7 @@ make flux in one arm or in both (and ``M_D1`` between the coils of these), ``N_D
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,6 +40,7 @@ RESERVED = ("GND", "PWL", "PULSE", "SIN", "CUS", "NOISE", "PWS", "EXP", "TRAN", 
 TAG = 20  # characters of a name that come from an id
 
 
+@cache
 def resting(kind: str, ib: float, phi: float, beta_1: float, beta_2: float) -> np.ndarray | None:
     """Junction phases (rad) at rest, with no current in the loop; None if there is no rest.
 
@@ -73,6 +75,7 @@ def resting(kind: str, ib: float, phi: float, beta_1: float, beta_2: float) -> n
             return None
         if np.linalg.eigvalsh(0.5 * (J + J.T)).max() >= 0.0:
             return None
+    d.flags.writeable = False
     return d
 
 
