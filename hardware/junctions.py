@@ -70,6 +70,7 @@ from soen_event.physics.elementary import exp
 from soen_event.physics.loop import HELD, RUN
 from soen_event.physics.random import THERMAL, block, normal_quantile
 from soen_event.physics.squid import TWO_PI
+from soen_event.plan import PULSE
 
 RI, RTTI = 0, 1
 REACHED, LOG_FULL, HEAP_FULL, SPIKED = range(4)
@@ -395,6 +396,30 @@ def fire(C: Any, Y: Any, P: Any, S: Any, L: Any, k: int, now: int, seed: int) ->
         photon(Y, P, S, L, again, now, 0, seed)
 
 
+def jump(C: Any, Y: Any, P: Any, S: Any, which: int) -> None:
+    """Flux that jumps throws currents into loops at once: what threads one arm into its own, and the arm's into those that feed it.
+
+    The terms with the rate of the flux in ``rhs``, integrated over the jump; junction phases do not jump.
+    """
+    change = P.kicks[which]
+    k = change.loop
+    if change.kind == PULSE or change.x == 0.0 or C.kind[k] != RI or S.loops[k].mode == HELD:
+        return
+    arms = C.beta_1[k] + C.beta_2[k]
+    n = C.kind.shape[0]
+    for m in range(n):
+        Y.rhs[m] = 0.0
+    if change.arm == 1:
+        Y.rhs[k] = TWO_PI * C.beta_1[k] / arms * change.x
+    for c in range(C.in_start[k], C.in_start[k + 1]):
+        if C.in_arm[c] == 1:
+            Y.rhs[C.in_loop[c]] += TWO_PI * S.out_J[C.in_coupling[c]] * TWO_PI * change.x / arms
+    for m in range(n):
+        if S.loops[m].mode != HELD:
+            for c in range(C.back_start[m], C.back_start[m + 1]):
+                Y.s[m] += C.back_value[c] * Y.rhs[C.back_loop[c]]
+
+
 def run(
     P: Any,
     S: Any,
@@ -498,6 +523,7 @@ def run(
         else:
             S.cursor[NEXT_KICK] += 1
             kick(P, S, which, P.kicks[which].loop)
+            jump(C, Y, P, S, which)
             L.counts[KICKS] += 1
 
 

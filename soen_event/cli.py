@@ -46,7 +46,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_ARGUMENT = re.compile(r"^(simulate|deploy|Report\.table|plotting(\.\w+)?(?=\.\w+:))\.")
+_ARGUMENT = re.compile(r"^(simulate|deploy|netlist|Report\.table|plotting(\.\w+)?(?=\.\w+:))\.")
 Net = Annotated[str, typer.Argument(metavar="NET", help="Network file, .yaml or .json.", show_default=False)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", metavar="", help="Let files that exist be replaced.")]
 Json = Annotated[bool, typer.Option("--json", metavar="", help="Print one JSON object and nothing else.")]
@@ -432,6 +432,83 @@ def deploy(
         _tell(f"soen: error: {net}: {finding.sentence()}")
     if found is None:
         raise _Ended(BAD_INPUT)
+
+
+def netlist(
+    net: Net,
+    duration: Annotated[
+        str, typer.Option(metavar="NS", help="What the netlist covers: a number of ns, or a quantity such as '0.1 us'.")
+    ],
+    out: Annotated[str, typer.Option(metavar="FILE", help="Write the netlist to this file.")],
+    photons: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Photons that arrive: .csv with the header synapse,time (ns), .npz or .h5."),
+    ] = None,
+    dialect: Annotated[str, typer.Option(metavar="NAME", help="josim or wrspice.")] = "josim",
+    parts: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST", help="Dendrites and neurons, separated by commas. Default: all.", show_default=False
+        ),
+    ] = None,
+    step: Annotated[float, typer.Option(metavar="PS", help="Of the integration, 0.001 to 1.")] = 0.05,
+    sample: Annotated[float, typer.Option(metavar="PS", help="Between the rows that the program writes.")] = 0.5,
+    temperature: Annotated[
+        float | None,
+        typer.Option(metavar="K", help="Thermal noise, 0 to 20. Default: the network's.", show_default=False),
+    ] = None,
+    probes: Annotated[
+        str, typer.Option(metavar="LIST", help="Of currents, phases, inputs, voltages; separated by commas.")
+    ] = "currents,phases",
+    spikes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Recording of a run with photons: what its detectors saw is what they see here. Default: the circuit is run first, "
+            "where spikes matter.",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Annotated[str, typer.Option(metavar="N", help="Of that run.")] = "0",
+    overwrite: Overwrite = False,
+    json_: Json = False,
+) -> None:
+    """Write a network, or a part of it, as a netlist of Josephson junctions for JoSIM or WRspice.
+
+    Example: soen netlist net.yaml --photons photons.csv --duration 50 --dialect josim --out deck.cir
+    """
+    inputs = [each for each in (net, photons, spikes) if each is not None]
+    (length, _, number), network, stimulus, run, _ = _gathered(
+        lambda: _run_options(duration, "compiled", "fluxon", None, seed, False),
+        lambda: _network(net),
+        lambda: _stimulus(photons),
+        lambda: None if spikes is None else _recording(spikes),
+        lambda: _check_output("--out", out, overwrite, inputs),
+    )
+    from hardware import spice
+
+    with _spinner() as show, _naming_options():
+        show("what light does")
+        deck = spice.netlist(
+            network, stimulus, length, dialect=dialect, parts=None if parts is None else _words(parts), step=step, sample=sample,
+            temperature=temperature, probes=_words(probes), spikes=run, seed=number,
+        )  # fmt: skip
+    deck.save(out, overwrite=overwrite)
+    if json_:
+        kinds = sorted({element.kind for element in deck.elements.values()})
+        counts = {kind: sum(element.kind == kind for element in deck.elements.values()) for kind in kinds}
+        loops = {name: {"current": loop.current, "phases": dict(loop.phases)} for name, loop in deck.loops.items()}
+        _print_json({"out": out, "dialect": deck.dialect, "duration_ns": deck.duration, "start_s": deck.start, "elements": counts,
+                     "nodes": len(deck.nodes), "loops": loops, "warnings": list(deck.warnings)})  # fmt: skip
+        return
+    for warning in deck.warnings:
+        _tell(f"soen: warning: {warning}")
+    written = f"{_count(len(deck.loops), 'loop')}, {_count(len(deck.elements), 'element')}, {deck.duration:g} ns"
+    print(f"{out}: {written}; the network's t = 0 is at {deck.start * 1e9:g} ns")
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 @app.command()

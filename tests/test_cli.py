@@ -110,7 +110,12 @@ def test_out_and_plot_are_written(soen, folder):
 
 def test_engines_and_durations_with_units_agree(soen):
     told = []
-    for words in (("100",), ("0.1 us", "--engine", "reference"), ("100 ns", "--resolution", "fluxon"), ("100", "--threads", "2")):
+    for words in (
+        ("100",),
+        ("0.1 us", "--engine", "reference"),
+        ("100 ns", "--resolution", "fluxon"),
+        ("100", "--threads", "2"),
+    ):
         code, out, _ = soen("run", "net.yaml", "--photons", "photons.csv", "--json", "--duration", *words)
         assert code == 0
         told.append(json.loads(out))
@@ -368,8 +373,14 @@ NONSENSE = [
     *(
         (("run", "net.yaml", "--duration", value), "--duration", reason)
         for value, reason in (
-            ("nan", "is not finite"), ("inf", "is not finite"), ("0", "not above 0"), ("-1", "not above 0"),
-            ("soon", "is not a quantity"), ("5 mV", "is a voltage"), ("", "quantity"), ("1e300", "clock"),
+            ("nan", "is not finite"),
+            ("inf", "is not finite"),
+            ("0", "not above 0"),
+            ("-1", "not above 0"),
+            ("soon", "is not a quantity"),
+            ("5 mV", "is a voltage"),
+            ("", "quantity"),
+            ("1e300", "clock"),
         )
     ),
     (("run", "net.yaml", "--duration", "5", "--engine", "compield"), "--engine: 'compield'", "mean 'compiled'?"),
@@ -391,7 +402,10 @@ NONSENSE = [
     *(
         (("plot", name, "--out", "new.png"), name, reason)
         for name, reason in (
-            ("nix.h5", "no such file"), ("folder.h5", "director"), ("empty.h5", "is empty"), ("text.h5", "HDF5"),
+            ("nix.h5", "no such file"),
+            ("folder.h5", "director"),
+            ("empty.h5", "is empty"),
+            ("text.h5", "HDF5"),
             ("photons.csv", "HDF5"),
         )
     ),
@@ -469,7 +483,19 @@ def test_help(command, soen):
     code, out, err = soen(*([command] if command else []), "--help")
     assert code == 0 and err == "" and "Usage: soen" in out
     if command == "run":
-        for word in ["photons", "duration", "engine", "resolution", "seed", "record", "out", "overwrite", "plot", "json", "quiet"]:
+        for word in [
+            "photons",
+            "duration",
+            "engine",
+            "resolution",
+            "seed",
+            "record",
+            "out",
+            "overwrite",
+            "plot",
+            "json",
+            "quiet",
+        ]:
             assert f"--{word}" in out
 
 
@@ -557,3 +583,52 @@ def test_a_reader_that_leaves_is_no_failure(folder):
     command = f"{sys.executable} -m soen_event.cli schema | head -n 1"
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, env={**os.environ})
     assert done.stdout == "{\n" and "Traceback" not in done.stderr and "soen:" not in done.stderr
+
+
+class TestNetlist:
+    def test_a_netlist_is_written(self, soen):
+        words = ("netlist", "net.yaml", "--photons", "photons.csv", "--duration", "0.02 us", "--out", "deck.cir")
+        code, out, err = soen(*words)
+        assert code == 0
+        assert out.startswith("deck.cir: 3 loops, ") and "20 ns" in out
+        assert "warning: nothing empties the loops of n1.soma here" in err
+        code, _, err = soen(*words)
+        assert code == 2 and "--out: deck.cir: exists already" in err
+        code, out, err = soen(
+            *words, "--overwrite", "--json", "--parts", "d1", "--dialect", "wrspice", "--probes", "currents"
+        )
+        told = json.loads(out)
+        assert (code, err) == (0, "")
+        assert told["dialect"] == "wrspice" and told["elements"]["B"] == 2 and list(told["loops"]) == ["d1"]
+        with open("deck.cir") as file:
+            assert ".save i(LD_D1)\n" in file.read()
+
+    def test_a_recording_gives_the_detections(self, soen):
+        run = ("run", "net.yaml", "--photons", "photons.csv", "--duration", "20", "--out", "run.h5", "--quiet")
+        assert soen(*run, "--record", "spikes,photons")[0] == 0
+        code, _, _ = soen("netlist", "net.yaml", "--duration", "20", "--out", "deck.cir", "--spikes", "run.h5")
+        with open("deck.cir") as file:
+            assert code == 0 and "detector s1: 1 detections, 5 to 5 ns" in file.read()
+
+    @pytest.mark.parametrize(
+        ("words", "message"),
+        [
+            (("--dialect", "josmi"), "--dialect: 'josmi' is unknown (did you mean 'josim'?)"),
+            (("--step", "7"), "--step: 7.0 is not a step in ps"),
+            (("--sample", "0.001"), "--sample: 0.001"),
+            (("--probes", "flux"), "--probes: 'flux' is unknown"),
+            (("--parts", "d2"), "--parts: there is no dendrite or neuron 'd2'"),
+            (("--parts", ","), "--parts: is empty"),
+            (("--temperature", "-4"), "--temperature: -4.0"),
+            (("--seed", "x"), "--seed"),
+            (("--duration", "soon"), "--duration"),
+            (("--spikes", "net.yaml"), "net.yaml"),
+            (("--out", "nowhere/deck.cir"), "--out: nowhere/deck.cir: there is no folder"),
+        ],
+    )
+    def test_nonsense(self, soen, words, message):
+        given = {"--duration": "1", "--out": "deck.cir", **dict([words])}
+        code, out, err = soen("netlist", "net.yaml", *(word for pair in given.items() for word in pair))
+        assert (code, out) == (2, "")
+        assert message in err and "Traceback" not in err
+        assert not os.path.exists("deck.cir")

@@ -111,6 +111,21 @@ def test_rtti_saturation(flux, largest):
     assert run.current("d")[-1] == pytest.approx(largest, abs=0.02)
 
 
+@pytest.mark.parametrize("arm", ["first", "both"])
+def test_flux_that_jumps(arm):
+    """A jump of flux in one arm leaves the loop with the same current as a steep ramp, 2 pi beta_1/(beta_1 + beta_2) phi/beta_eff."""
+    currents = []
+    for rise in (0.0, 0.01):
+        with se.Network() as net:
+            se.Dendrite("d", ib=1.7, beta_over_2pi=300.0, tau=1e6)
+            se.Drive("d", points=[(0.0, 0.0), (1.0, 0.0), (1.0 + rise, 0.1)], arm=arm)
+        run = circuit.simulate(net, duration=2.0, step=0.05)
+        currents.append(float(run.current("d", 1.9)))
+    assert currents[0] == pytest.approx(currents[1], abs=1e-8)
+    if arm == "first":
+        assert currents[0] == pytest.approx(math.pi * 0.1 / (2.0 * math.pi * 300.25), rel=0.1)
+
+
 class TestNeuron:
     def net(self, after="keep", **more):
         soma = se.Soma(ib=1.7, beta_over_2pi=300.0, tau=60.0, threshold=0.1, after_spike=after, t_ref=10.0, **more)
