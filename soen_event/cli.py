@@ -434,6 +434,7 @@ def deploy(
         raise _Ended(BAD_INPUT)
 
 
+@app.command()
 def netlist(
     net: Net,
     duration: Annotated[

@@ -57,7 +57,7 @@ class Device:
         c_per_Ic: junction capacitance per critical current, F/A, above 0 and at most 1e-6. Default 1.5 fF/uA.
         beta_1, beta_2: dimensionless inductances 2 pi L I_c/Phi0 of the SQUID's arms, above 0. Default pi/2 each;
             a value that rounds to 1.5708 is taken as pi/2 exactly.
-        temperature: K, at least 0. Default 0. The engines of this release run at 0 K only; a file may say otherwise.
+        temperature: K, at least 0. Default 0: no thermal fluxons. Above, thermal ones come at their mean rate (physics/thermal.py).
         source: where the fluxon rate of a dendrite comes from: ``"table"``, computed from this device's junctions, or
             ``"fit"``, the closed fit, which exists for beta_c = 0.3 and beta_1 = beta_2 = pi/2 only. Default "table".
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from soen_event.errors import InputError, nearest
-from soen_event.physics import inductance, loop, squid
+from soen_event.physics import inductance, loop, squid, thermal
 from soen_event.physics import source as source_function
 from soen_event.physics.detector import pulse_level
 from soen_event.physics.random import part_key
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from soen_event.tiled import TiledNetwork
 
 NO_THRESHOLD = 1.0e300
+HOTTEST = 20.0  # K
 LONGEST_WAY = 2**60  # fs (19 minutes); later than any run ends, and two of them and the clock still fit 63 bits
 DARK, DETERMINISTIC, PHOTONS = 0, 1, 2  # emission of a neuron
 PULSE, CORNER = 0, 1  # kinds of kick
@@ -44,7 +45,7 @@ class Arrays(NamedTuple):
     """Columns of a Plan. n loops, m detectors, k neurons; ``*_start`` are offsets of length n + 1 into the next columns."""
 
     # loops
-    row: np.ndarray  # int64 (n,), row of Sources
+    row: np.ndarray  # int64 (n,), row of Sources; of a warm loop the first of two
     ib: np.ndarray  # bias, I_c
     beta: np.ndarray  # beta_eff = 2 pi L I_c/Phi0 + beta_1 beta_2/(beta_1 + beta_2)
     tau: np.ndarray  # ns, decay of the loop's current
@@ -59,7 +60,9 @@ class Arrays(NamedTuple):
     t_ref_fs: np.ndarray
     mode_start: np.ndarray
     mode_tau: np.ndarray
-    mode_arm: np.ndarray  # int64, 1: the flux threads one arm of the SQUID only; 2: it is no flux but a part of the loop's current
+    mode_arm: (
+        np.ndarray
+    )  # int64, 1: the flux threads one arm of the SQUID only; 2: it is no flux but a part of the loop's current
     out_start: np.ndarray
     out_loop: np.ndarray  # couplings, sorted by source, target, id
     out_mode: np.ndarray
@@ -71,6 +74,8 @@ class Arrays(NamedTuple):
     group: np.ndarray
     ring: np.ndarray  # int64, which circle of flowing loops that couple into each other the loop is part of; -1: none
     flow: np.ndarray  # int64, 1: the loop's current flows (resolution "flow"), 0: every fluxon is an event
+    warm: np.ndarray  # int64, 1: the loop's fluxons are events, and thermal: the ends of turns are drawn
+    key: np.ndarray  # int64, address of those draws
     own: np.ndarray  # a flowing loop's share of the tolerance for its own steps, and for what it tells others late; I_c
     slack: np.ndarray
     # loops that load each other through a collection loop (physics/inductance.py); B less beta_eff, rows by loop
@@ -217,7 +222,9 @@ class _Modes:
 class _Shared:
     """Groups of loops that load each other through collection loops: their common decay times, and what a quantum does to them."""
 
-    def __init__(self, loads: inductance.Loading, parameters: list[tuple[float, float]], tau_0: float, names: Sequence[str]):
+    def __init__(
+        self, loads: inductance.Loading, parameters: list[tuple[float, float]], tau_0: float, names: Sequence[str]
+    ):
         from scipy.sparse import csr_array
         from scipy.sparse.csgraph import connected_components
 
@@ -355,6 +362,29 @@ def electrical(device: Device, part: Any) -> tuple[float, float]:
     return device.beta_eff(beta), float(part.tau) * device.beta_eff(beta) / beta
 
 
+def source_kind(device: Device, part: Any, ib: float) -> tuple:
+    """What the source function of a part depends on, apart from the device."""
+    if getattr(part, "kind", None) == "rtti":
+        return "rtti", ib
+    return "ri", getattr(part, "source", None) or device.source
+
+
+def tables(device: Device, kind: tuple) -> list[source_function.Table]:
+    """The table of a source function (:func:`source_kind`); at a temperature two: rate and Fano factor."""
+    name, which = kind
+    if device.temperature == 0.0:
+        return [source_function.rtti_table(which) if name == "rtti" else source_function.ri_table(device, which)]
+    if device.temperature > HOTTEST:
+        raise InputError(
+            f"Device.temperature: {device.temperature} K is above {HOTTEST:g} K, for which thermal rates are good; niobium is superconducting "
+            "up to 9.2 K"
+        )
+    gamma = device.gamma_thermal()
+    if name == "rtti":
+        return list(thermal.warm(source_function.rtti_table(which), gamma))
+    return list(thermal.warm_ri(device.beta_c, device.beta_1, device.beta_2, which, gamma))
+
+
 def collection_stiffness(device: Device, part: Any) -> float:
     """:func:`soen_event.physics.inductance.stiffness` of the loop that collects a part's couplings; 0 if none is given."""
     whole, mutual = getattr(part, "collection_inductance", None), getattr(part, "collection_mutual", None)
@@ -409,8 +439,7 @@ def lower(
 
     ``resolution``: "fluxon", "flow" or "auto" (:func:`flows`); ``tol``: largest error of a flowing loop's current, I_c.
 
-    Raises :class:`~soen_event.errors.InputError` with every fault of the network, or for what the engines do not run yet
-    (a temperature above 0 K).
+    Raises :class:`~soen_event.errors.InputError` with every fault of the network.
     """
     from soen_event.network import Network
 
@@ -418,11 +447,6 @@ def lower(
         return network.lower(drives, resolution, tol)
     network.check()
     device = network.device
-    if device.temperature > 0.0:
-        raise InputError(
-            f"Device.temperature: {device.temperature} K is above 0 K, and thermal rates are not part of this release; "
-            "set temperature to 0 K"
-        )
 
     loops: dict[str, Any] = dict(network.dendrites)
     detectors: dict[str, Any] = dict(network.synapses)
@@ -447,20 +471,16 @@ def lower(
     detector_place = {name: k for k, name in enumerate(detector_ids)}
     n = len(loop_ids)
 
-    # sources, one row per distinct source function
-    tables: dict[tuple, int] = {}
+    # sources, one row per distinct source function, two at a temperature
+    found: dict[tuple, int] = {}
     built: list[Any] = []
 
     def source_row(part: Any, ib: float) -> int:
-        kind = getattr(part, "kind", "ri") or "ri"
-        variant = getattr(part, "source", None) or device.source
-        key = ("rtti", ib) if kind == "rtti" else ("ri", variant)
-        if key not in tables:
-            tables[key] = len(built)
-            built.append(
-                source_function.rtti_table(ib) if kind == "rtti" else source_function.ri_table(device, variant)
-            )
-        return tables[key]
+        key = source_kind(device, part, ib)
+        if key not in found:
+            found[key] = len(built)
+            built.extend(tables(device, key))
+        return found[key]
 
     bias, parameters, rows = [], [], []
     for name in loop_ids:
@@ -485,7 +505,9 @@ def lower(
     out_J = _floats(c[2] for c in couplings)
     stiff = _floats(collection_stiffness(device, loops[name]) for name in loop_ids)
     has_arms = sources.shape[_ints(rows), source_function.MIRROR] == 1  # an RTTI dendrite's arms are not in its loop
-    loads = inductance.loading(n, out_from, out_loop, out_J, stiff, *(has_arms * x for x in inductance.reciprocal(device)))
+    loads = inductance.loading(
+        n, out_from, out_loop, out_J, stiff, *(has_arms * x for x in inductance.reciprocal(device))
+    )
     purged = {loop_ids[k] for k in np.unique(out_from[stiff[out_loop] > 0.0])} & set(owner) if len(out_from) else set()
     purged = {owner[name] for name in purged if network.neurons[owner[name]].soma.after_spike == "purge"}
     if purged:
@@ -574,6 +596,8 @@ def lower(
         group=groups(n, out_from, out_loop),
         ring=ring,
         flow=flow,
+        warm=(1 - flow) * int(device.temperature > 0.0),
+        key=_ints(part_key(name) for name in loop_ids),
         own=own,
         slack=slack,
         stiff=stiff,

@@ -298,6 +298,7 @@ def networks(
     rtti: bool = True,
     over_biased: bool = False,
     device: Device | None = None,
+    warm: bool = False,
 ) -> Network:
     """A valid network: loops coupled with either sign, neurons whose light goes to synapses, flux drives.
 
@@ -310,10 +311,13 @@ def networks(
         rtti: let some dendrites be RTTI.
         over_biased: let some loops make fluxons without input.
         device: the junctions; None draws them.
+        warm: draw a temperature too, 0 to 10 K.
 
     A default example of 20 ns costs a few hundred events on average.
     """
     device = device or draw(devices())
+    if warm:
+        device = dataclasses.replace(device, temperature=draw(st.sampled_from((4.2, 4.2, 1.0, 10.0, 0.0))))
     n_dendrites, n_neurons = draw(st.integers(0, max_dendrites)), draw(st.integers(0, max_neurons))
     if n_dendrites + n_neurons == 0:
         n_dendrites = 1
@@ -708,6 +712,8 @@ def _before_the_start(network: Network, stimulus: Stimulus) -> str | None:
 
 def _draws(network: Network) -> str | None:
     """Which part of a network draws random numbers, whose addresses are ids."""
+    if network.device.temperature > 0.0:
+        return "thermal fluxons are drawn, by ids"
     for name, synapse in network.synapses.items():
         if synapse.efficiency < 1.0 or synapse.recovery != "full":
             return f"{name} draws which photons it detects, by its id"
@@ -1284,7 +1290,7 @@ def law_units(network: Network, photons: Any, duration: float, run: Any = simula
 
 @_law("scaling")
 def law_scaling(network: Network, photons: Any, duration: float, run: Any = simulate) -> str | None:
-    """1.7 times the critical current, with inductances and resistances over 1.7, changes no Plan (1e-11) or event (0.1 ns).
+    """1.7 times critical current and temperature, with inductances and resistances over 1.7, change no Plan (1e-11) or event (0.1 ns).
 
     The unit of time tau_0 depends on beta_c and on the capacitance per critical current only.
     """
@@ -1297,7 +1303,8 @@ def law_scaling(network: Network, photons: Any, duration: float, run: Any = simu
 def _in_si(network: Network, factor: float) -> Network:
     """The network with quantities for numbers, on junctions with ``factor`` times the critical current."""
     device = network.device
-    bigger = Device.from_dict({**device.as_dict(), "Ic": f"{device.Ic * factor * 1e6!r} uA"})
+    larger = {"Ic": f"{device.Ic * factor * 1e6!r} uA", "temperature": f"{device.temperature * factor!r} K"}
+    bigger = Device.from_dict({**device.as_dict(), **larger})
 
     def amperes(value: float) -> str:
         return f"{value * bigger.Ic * 1e6!r} uA"

@@ -1117,6 +1117,7 @@ class _Lowering:
             det_fall=found[:, :m].reshape(-1),
             det_rise=found[:, m : 2 * m].reshape(-1),
             det_key=_keys(self.detector_ids, np.arange(m * count)),
+            key=_keys(self.loop_ids, np.arange(n * count)) if a.warm.any() else np.zeros(n * count, dtype=np.int64),
             out_start=_starts_of(a.out_start, count),
             out_loop=_tiled(cell["out_loop"], count, n),
             out_mode=found[:, 2 * m : 2 * m + c].reshape(-1),
@@ -1237,8 +1238,7 @@ class _Lowering:
                 own = [codes.setdefault(("rtti", ib), len(codes)) for ib in values.tolist()]
                 rows[:, j] = np.array(own)[back.ravel()]
             else:
-                variant = getattr(self._part(name), "source", None) or network.device.source
-                rows[:, j] = codes.setdefault(("ri", variant), len(codes))
+                rows[:, j] = codes.setdefault(plans.source_kind(network.device, self._part(name), 0.0), len(codes))
             if len(codes) > _MOST_TABLES:
                 raise InputError(
                     f"TiledNetwork.parameters['ib']: more than {_MOST_TABLES} different biases of RTTI dendrites, and each "
@@ -1249,14 +1249,9 @@ class _Lowering:
         rank = np.empty(len(codes), dtype=np.int64)
         rank[order] = np.arange(len(order))
         keys = list(codes)
-        tables = [
-            source_function.rtti_table(keys[code][1])
-            if keys[code][0] == "rtti"
-            else source_function.ri_table(network.device, keys[code][1])
-            for code in order.tolist()
-        ]
-        spread("row")[...] = rank[rows]
-        return source_function.stack(tables)
+        tables = [plans.tables(network.device, keys[code]) for code in order.tolist()]
+        spread("row")[...] = len(tables[0]) * rank[rows]
+        return source_function.stack([table for pair in tables for table in pair])
 
     def _part(self, name: str) -> Any:
         """The dendrite, soma or refractory dendrite behind a loop of the cell."""

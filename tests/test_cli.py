@@ -164,7 +164,7 @@ def test_info(soen):
 
 def test_check(soen, folder):
     assert soen("check", "net.yaml") == (0, "net.yaml: can be run, 0 warnings\n", "")
-    (folder / "hot.yaml").write_text(NET + "device: {temperature: 4.2 K}\n")
+    (folder / "hot.yaml").write_text(NET + "device: {temperature: 4.2 s}\n")
     code, out, err = soen("check", "hot.yaml")
     assert code == 2 and out == "" and "temperature" in err
     (folder / "strong.yaml").write_text(NET.replace("J: 0.45", "J: 6"))

@@ -52,6 +52,16 @@ def test_law_holds_where_loops_are_over_biased(name):
     holds()
 
 
+@pytest.mark.parametrize("name", [name for name in LAWS if name not in ("engines", "relabelling")])
+def test_law_holds_at_a_temperature(name):
+    @settings(max_examples=EXAMPLES // 3)
+    @given(case=cases(warm=True, max_duration=10.0))
+    def holds(case):
+        LAWS[name](*case, Simulation if name in HELD else simulate)
+
+    holds()
+
+
 # ---------------------------------------------------------------------------------------------- what they have found
 
 

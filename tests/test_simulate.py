@@ -271,11 +271,7 @@ def test_nonsense_is_told_before_anything_runs(change, says):
     assert says in str(trouble.value)
 
 
-def test_a_warm_device_and_a_lost_drive_are_refused():
-    net = se.Network(device=se.Device(temperature=4.2))
-    net.add(se.Dendrite("d"))
-    with pytest.raises(se.InputError, match="temperature"):
-        se.simulate(net, duration=1.0)
+def test_a_lost_drive_is_refused():
     stimulus = se.Stimulus(drives=[se.Drive("dd1", points=[(0.0, 0.0), (1.0, 0.1)])])
     with pytest.raises(se.InputError, match="did you mean 'd1'"):
         se.simulate(small_network(), stimulus, 1.0)

@@ -92,7 +92,9 @@ class CompiledEngine:
         prepare = compile_function(windows.prepare, persistent=True)
         prepare(self.records, self._state, self.work)
         if state is None:
-            compile_function(begin, persistent=True)(self.records, self._state, self.work, self.logs[0], plan.tau_0)
+            compile_function(begin, persistent=True)(
+                self.records, self._state, self.work, self.logs[0], plan.tau_0, self.seed
+            )
             self._fold()
         else:
             self._relist()

@@ -77,18 +77,20 @@ from soen_event.physics.loop import (
     TWO_PI,
     WAKE,
     airy_start,
+    end_of_turn,
     fallen_back,
     leak_after,
     leaked,
     plan_rest,
     plan_run,
+    plan_warm,
     rest_phase,
     saddle_node,
     square_area,
     stalls,
     wake_after,
 )
-from soen_event.physics.random import DETECTION, uniform
+from soen_event.physics.random import DETECTION, THERMAL, normal, uniform
 from soen_event.physics.source import level, source_at
 from soen_event.plan import PULSE
 
@@ -345,7 +347,9 @@ def touch_fluxon(P: Any, S: Any, tau_0: float, d: int, now: int, dt: float) -> N
             me.leak = leaked(me.leak, me.psi, psi, 1.0 - e)
             me.psi = psi
     if mode == RUN:
-        me.theta += dt * (me.rate + 0.5 * me.curve * dt)
+        turned = dt * (me.rate + 0.5 * me.curve * dt)
+        me.theta += turned
+        me.spread += me.fano * turned
     elif mode == REST:
         me.z = saddle_node(me.z, me.gain * (me.u + 0.5 * me.u_slope * dt), dt / tau_0)
     elif mode == SLEEP:
@@ -463,8 +467,30 @@ def look_ahead(P: Any, S: Any, tau_0: float, d: int, now: int, undisturbed: int,
         plan_flow(P, S, tau_0, d, now, known, reach, bound, r, g_phi * phi_slope, g_i, u, gain, fresh)
         return
     r, g_phi, g_i, u, u_phi, gain = source_at(shape, scale, cells, levels, row, phi, my.ib - s)
+    if my.warm == 1:
+        me.u = u
+        me.u_slope = fall + u_phi * phi_slope
+        me.gain = gain
+        if u > EDGE:
+            bend_u = abs(s) / (my.tau * my.tau)
+            for m in range(start, stop):
+                bend_u += scale[row, 5] * abs(S.amplitude[m]) / (P.mode_tau[m] * P.mode_tau[m])
+            fano, _, _, _, _, _ = source_at(shape, scale, cells, levels, row + 1, phi, my.ib - s)
+            h, kind = turn_on(me, my, r, g_phi, g_i, phi_slope, fall - PI * one_slope / my.beta, bend_u, fano, tau_0)
+        else:
+            stop_turning(me)
+            h, kind = wake_after(
+                me, my, S.amplitude, P.mode_tau, P.mode_arm, start, stop, shape, scale, levels, rest, known
+            )
+        me.next_kind = kind
+        S.next_fs[d] = later(now, h)
+        return
     if me.mode == RUN:
-        if u > 0.0 and r > 0.0 and not stalls(me.theta, r, u, fall - PI * one_slope / my.beta + u_phi * phi_slope, tau_0):
+        if (
+            u > 0.0
+            and r > 0.0
+            and not stalls(me.theta, r, u, fall - PI * one_slope / my.beta + u_phi * phi_slope, tau_0)
+        ):
             rate, curve, h, complete = plan_run(
                 r, g_phi, g_i, phi_slope, fall - PI * one_slope / my.beta, my.tau, tau_0, me.theta
             )
@@ -498,6 +524,43 @@ def look_ahead(P: Any, S: Any, tau_0: float, d: int, now: int, undisturbed: int,
         )
     me.next_kind = kind
     S.next_fs[d] = later(now, h)
+
+
+def turn_on(
+    me: Any,
+    my: Any,
+    r: float,
+    g_phi: float,
+    g_i: float,
+    phi_slope: float,
+    i_slope: float,
+    bend_u: float,
+    fano: float,
+    tau_0: float,
+) -> tuple:
+    """Next step of a warm SQUID ``me`` (constants ``my``) that turns, at rate ``r`` and Fano factor ``fano``: (ns, FLUXON or STEP)."""
+    if me.mode != RUN:
+        me.mode = RUN
+        me.theta = 0.0
+        me.spread = 0.0
+        me.first = 1
+    me.fano = fano
+    me.turn = end_of_turn(me.luck, me.theta, me.spread, fano, me.first)
+    rate, curve, h, complete = plan_warm(r, g_phi, g_i, phi_slope, i_slope, bend_u, my.tau, tau_0, me.turn - me.theta)
+    me.rate = rate
+    me.curve = curve
+    if complete == 1:
+        return h, FLUXON
+    return h, STEP
+
+
+def stop_turning(me: Any) -> None:
+    """A warm SQUID is where thermal slips do not matter any more."""
+    me.mode = SLEEP
+    me.theta = 0.0
+    me.rate = 0.0
+    me.curve = 0.0
+    me.fano = 0.0
 
 
 def plan_flow(
@@ -731,7 +794,7 @@ def wake(P: Any, S: Any, tau_0: float, d: int) -> None:
     me = S.loops[d]
     my = P.loops[d]
     me.mode = REST
-    if my.flow == 1:
+    if my.flow == 1 or my.warm == 1:
         return
     shape, scale, _, levels, _ = P.sources
     phi = me.steady + me.ext + me.in0
@@ -751,7 +814,7 @@ def wake(P: Any, S: Any, tau_0: float, d: int) -> None:
     me.z = airy_start(gain, fall - slope * phi_slope, tau_0)
 
 
-def quantum_in(P: Any, S: Any, d: int) -> None:
+def quantum_in(P: Any, S: Any, d: int, seed: int) -> None:
     """One flux quantum enters loop ``d`` and its phase starts a new turn. The bias does the work 2 pi ib; the loop stores a part."""
     me = S.loops[d]
     my = P.loops[d]
@@ -762,6 +825,15 @@ def quantum_in(P: Any, S: Any, d: int) -> None:
     me.theta = 0.0
     me.mode = RUN
     me.fluxons += 1
+    if my.warm == 1:
+        new_turn(me, my, seed)
+
+
+def new_turn(me: Any, my: Any, seed: int) -> None:
+    """Draw how far a warm SQUID's next turn goes."""
+    me.luck = normal(seed, my.key, me.fluxons, THERMAL, 0)
+    me.spread = 0.0
+    me.first = 0
 
 
 def fires(P: Any, S: Any, d: int, now: int) -> bool:
@@ -968,6 +1040,12 @@ def trace(P: Any, S: Any, L: Any, d: int, now: int) -> None:
         values[T_KAPPA] = 0.0
         if me.mode == RUN and me.rate > 0.0:
             values[T_KAPPA] = me.gain * me.u / me.rate
+            if my.warm == 1:
+                whole, shown = shown_turn(me, P.sources.scale[my.row, 13])
+                values[T_THETA] = TWO_PI + whole * (me.theta - me.turn)
+                values[T_RATE] = whole * me.rate
+                values[T_CURVE] = whole * me.curve
+                values[T_KAPPA] = shown
     values[T_BASE] = me.steady
     values[T_EXT] = me.ext
     values[T_EXT_SLOPE] = me.ext_slope
@@ -983,6 +1061,19 @@ def trace(P: Any, S: Any, L: Any, d: int, now: int) -> None:
         at += 1
     L.used[N_AMPLITUDES] = at
     L.used[N_TRACES] = row + 1
+
+
+def shown_turn(me: Any, below: float) -> tuple:
+    """How the turn of a warm SQUID is drawn, which goes from where it is to 2 pi: (factor of its phase, rate in its middle)."""
+    whole = TWO_PI
+    if me.first == 1:
+        whole = PI
+    if me.turn > 1e-3:
+        whole /= me.turn
+    middle = me.u - below
+    if middle < 1e-4:
+        middle = 1e-4
+    return whole, me.gain * middle / (whole * me.rate)
 
 
 # --------------------------------------------------------------------------- one event
@@ -1040,7 +1131,7 @@ def happen(
             if kind != RELEASE:
                 undisturbed = 1
             if kind == FLUXON or kind == SLIP:
-                quantum_in(P, S, d)
+                quantum_in(P, S, d, seed)
                 L.counts[FLUXONS] += 1
                 if L.want_fluxons[d] == 1:
                     row = L.used[N_FLUXONS]
@@ -1090,9 +1181,11 @@ def first_of_set(P: Any, S: Any, W: Any, g: int) -> tuple:
     return fs, key
 
 
-def begin(P: Any, S: Any, W: Any, L: Any, tau_0: float) -> None:
+def begin(P: Any, S: Any, W: Any, L: Any, tau_0: float, seed: int) -> None:
     """Plan every loop's first event at time 0."""
     for d in range(P.loops.shape[0]):
+        if P.loops[d].warm == 1:
+            new_turn(S.loops[d], P.loops[d], seed)
         settle(P, S, W, L, tau_0, d, 0, 0, 0.0)
     for d in range(P.loops.shape[0]):
         me = S.loops[d]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from soen_event.engine.events import BEYOND, later, rearm_level
+from soen_event.engine.events import BEYOND, later, new_turn, rearm_level, shown_turn, stop_turning, turn_on
 from soen_event.engine.state import DETECTED, FOREVER, IN_DEAD_TIME, IN_HOTSPOT, MISSED
 from soen_event.physics.detector import flux_after, flux_in_hotspot, recovery
 from soen_event.physics.elementary import exp
@@ -56,7 +56,7 @@ from soen_event.physics.loop import (
     wake_after,
 )
 from soen_event.physics.random import DETECTION, uniform
-from soen_event.physics.source import OFFSET, SHIFT, level, source_at
+from soen_event.physics.source import BELOW, OFFSET, SHIFT, STEEPEST, level, source_at
 from soen_event.plan import PULSE
 
 
@@ -85,6 +85,11 @@ class Loop:
     u: float  # distance above threshold when last looked at; its derivative; gain of the saddle-node
     u_slope: float
     gain: float
+    turn: float  # a warm SQUID: where its turn ends, the draw that says so, Fano factor, its integral over theta
+    luck: float
+    fano: float
+    spread: float
+    first: int  # 1: it has just begun to turn
     steady: float  # flux of offset and hotspots
     ext: float  # flux of piecewise linear drives, its slope, and what of both threads one arm
     ext_slope: float
@@ -271,7 +276,9 @@ class Loop:
                 self.psi = psi
 
         if self.mode == RUN:
-            self.theta += dt * (self.rate + 0.5 * self.curve * dt)
+            turned = dt * (self.rate + 0.5 * self.curve * dt)
+            self.theta += turned
+            self.spread += self.fano * turned
         elif self.mode == REST:
             self.z = saddle_node(self.z, self.gain * (self.u + 0.5 * self.u_slope * dt), dt / self.tau_0)
         elif self.mode == SLEEP:
@@ -352,6 +359,22 @@ class Loop:
             self._plan_flow(now, (known, reach, bound), r, g_phi * phi_slope, g_i, u, gain, fresh)
             return
         r, g_phi, g_i, u, u_phi, gain = source_at(shape, scale, cells, levels, my.row, phi, i)
+        flux = self.amplitude, self.mode_tau, self.mode_arm, 0, len(self.amplitude)
+
+        if my.warm == 1:
+            self.u, self.u_slope, self.gain = u, fall + u_phi * phi_slope, gain
+            if u > EDGE:
+                bend_u = abs(s) / (my.tau * my.tau)
+                for v, tau in zip(self.amplitude, self.mode_tau, strict=True):
+                    bend_u += scale[my.row, STEEPEST] * abs(v) / (tau * tau)
+                fano = source_at(shape, scale, cells, levels, my.row + 1, phi, i)[0]
+                i_slope = fall - PI * one_slope / my.beta
+                h, kind = turn_on(self, my, r, g_phi, g_i, phi_slope, i_slope, bend_u, fano, self.tau_0)
+            else:
+                stop_turning(self)
+                h, kind = wake_after(self, my, *flux, shape, scale, levels, rest, known)
+            self.next_fs, self.next_kind = later(now, h), kind
+            return
 
         if self.mode == RUN:
             i_slope = fall - PI * one_slope / my.beta
@@ -375,7 +398,6 @@ class Loop:
         if self.mode == REST:
             h, kind = plan_rest(self.z, u, self.u_slope, gain, self.tau_0)
         else:
-            flux = self.amplitude, self.mode_tau, self.mode_arm, 0, len(self.amplitude)
             h, kind = wake_after(self, my, *flux, shape, scale, levels, rest, known)
         self.next_fs, self.next_kind = later(now, h), kind
 
@@ -482,7 +504,7 @@ class Loop:
         """The loop crosses its threshold by itself: its saddle-node starts where a steady drive has it."""
         my = self.part
         self.mode = REST
-        if my.flow == 1:
+        if my.flow == 1 or my.warm == 1:
             return
         phi = self.steady + self.ext + self.in0
         phi_slope = self.ext_slope + self.in1
@@ -497,7 +519,7 @@ class Loop:
         _, slope, gain = self._level(phi, my.ib - s)
         self.z = airy_start(gain, fall - slope * phi_slope, self.tau_0)
 
-    def quantum_in(self) -> None:
+    def quantum_in(self, seed: int) -> None:
         """A flux quantum enters and a new turn begins. The bias does the work 2 pi ib; the loop stores a part."""
         my = self.part
         self.slip_loss += TWO_PI * (my.ib - self.q - 0.5 * my.quantum)
@@ -507,6 +529,8 @@ class Loop:
         self.theta = 0.0
         self.mode = RUN
         self.fluxons += 1
+        if my.warm == 1:
+            new_turn(self, my, seed)
 
     def fires(self, now: int) -> bool:
         """Whether a soma crosses its threshold upwards with the fluxon that has just entered.
@@ -556,16 +580,21 @@ class Loop:
 
     def trace_row(self) -> tuple[float, ...]:
         """With the amplitudes, all from which current and flux follow until the next row: TRACE_FIELDS."""
+        theta = self.theta
         if self.part.flow == 1:
             course = self.c1, self.c2, self.c3
         else:
             runs = self.mode == RUN and self.rate > 0.0
             course = self.rate, self.curve, self.gain * self.u / self.rate if runs else 0.0
+            if runs and self.part.warm == 1:
+                whole, middle = shown_turn(self, self.tables[1][self.part.row, BELOW])
+                theta = TWO_PI + whole * (self.theta - self.turn)
+                course = whole * self.rate, whole * self.curve, middle
         return (
             self.q,
             self.leak,
             self.psi,
-            self.theta,
+            theta,
             *course,
             self.steady,
             self.ext,

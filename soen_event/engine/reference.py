@@ -27,7 +27,7 @@ import numpy as np
 import simpy
 from simpy.core import EventPriority
 
-from soen_event.engine.events import LOG_COLUMNS, ROUNDS, TRACE_COLUMNS, event_key
+from soen_event.engine.events import LOG_COLUMNS, ROUNDS, TRACE_COLUMNS, event_key, new_turn
 from soen_event.engine.objects import Coupling, Detector, Loop, Neuron
 from soen_event.engine.state import (
     COUNTS,
@@ -125,6 +125,8 @@ class ReferenceEngine:
                 self._schedule(loop)
             return
         for loop in self.loops:
+            if loop.part.warm == 1:
+                new_turn(loop, loop.part, self.seed)
             self._settle(loop, undisturbed=False)
         for loop in self.loops:
             if loop.mode == SLEEP and loop.u < 0.0:
@@ -264,7 +266,7 @@ class ReferenceEngine:
         self._touch(loop)
         kind, pushed, spikes = loop.next_kind, 0.0, False
         if kind in (FLUXON, SLIP):
-            loop.quantum_in()
+            loop.quantum_in(self.seed)
             self._counts["fluxons"] += 1
             if self._wants_fluxons[loop.number] == 1:
                 self._write(fluxon_fs=now, fluxon_loop=loop.number)

@@ -79,6 +79,8 @@ LOOP_PLAN = [
     ("purge", "i8"),
     ("t_ref_fs", "i8"),
     ("ring", "i8"),
+    ("warm", "i8"),
+    ("key", "i8"),
     ("enter_start", "i8"),
     ("enter_own", "i8"),
     ("enter_stop", "i8"),
@@ -161,6 +163,14 @@ LOOP_STATE = [
     ("u", "f8"),  # distance above threshold when last looked at
     ("u_slope", "f8"),  # 1/ns
     ("gain", "f8"),  # of the saddle-node
+    (
+        "turn",
+        "f8",
+    ),  # a warm SQUID: phase at which its present turn ends, the draw that says so, Fano factor now, its integral over theta
+    ("luck", "f8"),
+    ("fano", "f8"),
+    ("spread", "f8"),
+    ("first", "i8"),  # 1: it has just begun to turn
     ("armed", "i8"),
     ("fluxons", "i8"),  # count since the start
     ("slip_loss", "f8"),  # energy dissipated, I_c Phi0/2pi

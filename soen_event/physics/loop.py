@@ -11,6 +11,9 @@ Three states of the SQUID (circuit.md 4 and 5, model f; design.md section 7):
 * REST, u > 0 but not yet slipped: the saddle-node z' = gain u + z^2 carries the latency of the first fluxon (Airy law);
 * RUN: theta advances at the rate r of the source function; theta = 2 pi is a fluxon. u <= 0 ends it.
 
+At a temperature (:mod:`soen_event.physics.thermal`) there are only SLEEP and RUN: theta advances at the mean thermal rate, which is there
+below threshold too, and a turn ends at a phase that is drawn (:func:`end_of_turn`).
+
 Everything here is a plain function of numbers and arrays. Times are in ns, currents in I_c, fluxes in Phi0.
 """
 
@@ -37,6 +40,9 @@ STALL = 1.0  # beyond this a turn does not go at its mean rate any more
 LATE = 1.1  # rad by which a turn's phase is behind its time when its bottleneck is near; chosen by comparison with junctions
 REST_ANGLE = 0.25  # largest turn of the saddle-node in one step
 REST_LONGEST = 0.05  # ns
+IDLE = 100.0  # ns; longest step of a warm SQUID that hardly turns, and how far it may turn (rad) and come closer (I_c) in one
+IDLE_TURN = 0.05
+IDLE_WAY = 0.004
 PANEL = 0.25  # ns; over longer times the leak of the phase is integrated in several panels
 EDGE = 1.0e-12  # a SQUID counts as above threshold when u exceeds this: exactly at threshold it rests
 NEVER = 1.0e18  # ns
@@ -92,6 +98,7 @@ def rest_phase(rest: Any, shape: Any, scale: Any, levels: Any, row: int, phi: fl
         return 0.0
     effective = phi + scale[row, 6] + scale[row, 4] * ib
     threshold, _, _ = level(shape, scale, levels, row, effective)
+    threshold += scale[row, 13]
     y, _ = fold_flux(effective, 1)
     k = 0.0
     if ib < threshold:
@@ -239,6 +246,75 @@ def plan_run(
     bend = abs(curve)
     if bend * cap > CHANGE * rate:
         cap = CHANGE * rate / bend
+    if cap < SHORTEST:
+        cap = SHORTEST
+    if h > cap:
+        return rate, curve, cap, 0
+    return rate, curve, h, 1
+
+
+def end_of_turn(luck: float, theta: float, spread: float, fano: float, first: int) -> float:
+    """Phase at which a warm SQUID's turn ends if all stays as it is.
+
+    ``luck``: a standard normal draw for this turn; ``theta``: how far it has come at the mean rate, and ``spread`` the integral of the
+    Fano factor over that; ``fano``: of the rest. The ends have a gamma distribution of mean 2 pi and variance (2 pi)^2 F, F the mean Fano
+    factor of the turn (by the cube of a normal variable, E. B. Wilson, M. M. Hilferty, PNAS 17, 684 (1931)): an exponential far below
+    threshold, where slips are rare and independent, nearly a point far above. The ``first`` turn after rest has the mean pi (1 + F) and
+    half the variance, as a resting phase is half a turn from its slip (circuit.md 4); then the mean number of fluxons of a pulse is that
+    of the mean rate.
+    """
+    whole = TWO_PI
+    if first == 1:
+        whole = PI * (1.0 + fano)
+    left = whole - theta
+    mean = spread / theta if left <= 0.0 else (spread + fano * left) / whole
+    if first == 1 and mean < 1.0:
+        whole = PI * (1.0 + mean)
+        mean = 2.0 * mean / (1.0 + mean)
+    c = 1.0 - mean / 9.0 + math.sqrt(mean) * luck / 3.0
+    if c < 0.0:
+        c = 0.0
+    return whole * c * c * c
+
+
+def plan_warm(
+    r: float,
+    g_phi: float,
+    g_i: float,
+    phi_slope: float,
+    i_slope: float,
+    bend_u: float,
+    tau: float,
+    tau_0: float,
+    need: float,
+) -> tuple:
+    """As :func:`plan_run` for a warm SQUID that has ``need`` rad to go; ``bend_u`` bounds the second derivative of u, 1/ns^2.
+
+    Where it hardly turns a step may be long, and the rate may change by its own size in it.
+    """
+    rate = r / tau_0
+    curve = (g_phi * phi_slope + g_i * i_slope) / tau_0
+    if need < 0.0:
+        need = 0.0
+    square = rate * rate + 2.0 * curve * need
+    h = NEVER
+    if square > 0.0 and rate > 0.0:
+        h = 2.0 * need / (rate + math.sqrt(square))
+    cap = LONGEST
+    if 0.02 * tau < cap:
+        cap = 0.02 * tau
+    if rate * cap < IDLE_TURN:
+        cap = math.sqrt(2.0 * IDLE_WAY / (bend_u + 1e-12))
+        if cap > IDLE:
+            cap = IDLE
+        if rate * cap > IDLE_TURN:
+            cap = IDLE_TURN / rate
+    bend = abs(curve)
+    change = CHANGE
+    if rate * rate < IDLE_TURN * bend:
+        change = 1.0
+    if bend * cap > change * rate:
+        cap = change * rate / bend
     if cap < SHORTEST:
         cap = SHORTEST
     if h > cap:

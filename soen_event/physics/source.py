@@ -16,6 +16,7 @@ import hashlib
 import json
 import math
 import os
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -29,14 +30,15 @@ if TYPE_CHECKING:
 
 # Columns of Sources.shape (integers) and Sources.scale (floats).
 N_A, N_Y, N_LEVEL, CELL_AT, LEVEL_AT, MIRROR = range(6)
-A_MAX, LEVEL_PER, Y_MAX, U_MAX, SHIFT, STEEPEST, OFFSET, A_FROM, A_PER, A_BACK, Y_FROM, Y_PER, Y_BACK = range(13)
+A_MAX, LEVEL_PER, Y_MAX, U_MAX, SHIFT, STEEPEST, OFFSET, A_FROM, A_PER, A_BACK, Y_FROM, Y_PER, Y_BACK, BELOW = range(14)
 PLACE = 0xFFFFFFFFFF  # a place in a table, so that compiled code knows that it is not negative (negative ones count from the end)
 
 
 class Sources(NamedTuple):
     """Source-function tables of a network, one row each.
 
-    ``shape``: int64 (n, 6), ``scale``: float64 (n, 13) (columns above; LEVEL_PER: level nodes per unit of y), ``cells``: float64, of
+    ``shape``: int64 (n, 6), ``scale``: float64 (n, 14) (columns above; LEVEL_PER: level nodes per unit of y; BELOW: by how much
+    the levels are lowered because the SQUID is warm, then the next row is its Fano factor, see thermal.py), ``cells``: float64, of
     each table 16 coefficients per bicubic cell, then (lower edge, 1/width) of every row and every column of cells,
     ``levels``: float64, (threshold current, its slope per node, normal-form gain, 0) per node of the level curve,
     ``rest``: float64 (n, 33, 33) flattened, static phases (:func:`soen_event.physics.squid.rest_table`; zeros for RTTI).
@@ -255,7 +257,7 @@ def _assemble(
     cells = _cells(a, y, r, symmetric_end=mirror, periodic=not mirror)
     shape = np.array([len(a) - 1, len(y) - 1, len(value) - 1, 0, 0, 1 if mirror else 0], dtype=np.int64)
     placing = [*_placing(a, axes["a_bend"]), *_placing(y, axes["y_bend"] if mirror else 1.0)]
-    scale = np.array([a[-1], per, y[-1], a[-1] ** 2, shift, steepest, offset, *placing])
+    scale = np.array([a[-1], per, y[-1], a[-1] ** 2, shift, steepest, offset, *placing, 0.0])
     phases = np.zeros(33 * 33) if rest is None else rest.reshape(-1)
     edges = [np.column_stack([axis[:-1], 1.0 / np.diff(axis)]).reshape(-1) for axis in (a, y)]
     blocks = np.concatenate([np.ascontiguousarray(cells).reshape(-1), *edges])
@@ -290,9 +292,14 @@ def _cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "soen_event"
 
 
-def _key(beta_c: float, b: float) -> str:
-    text = json.dumps({"version": _VERSION, "beta_c": float(beta_c), "b": float(b), **_AXES}, sort_keys=True)
+def key_of(parameters: dict[str, Any]) -> str:
+    """Short name of what a stored array depends on."""
+    text = json.dumps(parameters, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def _key(beta_c: float, b: float) -> str:
+    return key_of({"version": _VERSION, "beta_c": float(beta_c), "b": float(b), **_AXES})
 
 
 def _read_rates(path: Path, key: str) -> np.ndarray | None:
@@ -319,18 +326,22 @@ def _write_rates(path: Path, key: str, rates: np.ndarray) -> None:
     os.replace(temporary, path)
 
 
-def _rates(beta_c: float, b: float) -> np.ndarray:
-    key = _key(beta_c, b)
-    shipped = Path(__file__).with_name("default_ri.npz")
-    kept = _cache_folder() / f"ri_{key}.npz"
-    for path in (shipped, kept):
-        rates = _read_rates(path, key)
-        if rates is not None:
-            return rates
-    rates = rates_on_grid(beta_c, b)[2]
+def kept(kind: str, key: str, make: Callable[[], np.ndarray]) -> np.ndarray:
+    """The array of a device that ships with the package or lies in the user's cache folder, with checksum; else it is made and kept."""
+    shipped = Path(__file__).with_name(f"default_{kind}.npz")
+    mine = _cache_folder() / f"{kind}_{key}.npz"
+    for path in (shipped, mine):
+        values = _read_rates(path, key)
+        if values is not None:
+            return values
+    values = make()
     with contextlib.suppress(OSError):  # a read-only home costs a few seconds each time, nothing else
-        _write_rates(kept, key, rates)
-    return rates
+        _write_rates(mine, key, values)
+    return values
+
+
+def _rates(beta_c: float, b: float) -> np.ndarray:
+    return kept("ri", _key(beta_c, b), lambda: rates_on_grid(beta_c, b)[2])
 
 
 def fitted_rate(phi: Any, i: Any) -> np.ndarray:
@@ -393,10 +404,27 @@ def rtti_table(ib: float) -> Table:
     return _assemble(r, a, y, _AXES, curve, False, 0.0, float(np.abs(np.gradient(value, z)).max()), -float(origin))
 
 
+def evaluate(table: Table, u: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Rates of a table at distances ``u`` >= 0 above its level and folded fluxes ``y`` (:func:`fold_flux`); arrays broadcast."""
+    u, y = np.broadcast_arrays(u, y)
+    n_a, n_y = int(table.shape[N_A]), int(table.shape[N_Y])
+    cells = table.cells[: 16 * n_a * n_y].reshape(n_a, n_y, 4, 4)
+    edges = table.cells[16 * n_a * n_y :].reshape(-1, 2)
+    top = float(table.scale[U_MAX])
+    a = np.sqrt(np.minimum(u, top))
+    j = np.clip(np.searchsorted(edges[:n_a, 0], a, side="right") - 1, 0, n_a - 1)
+    k = np.clip(np.searchsorted(edges[n_a:, 0], y, side="right") - 1, 0, n_y - 1)
+    s = (a - edges[j, 0]) * edges[j, 1]
+    t = (y - edges[n_a + k, 0]) * edges[n_a + k, 1]
+    powers = np.arange(4)
+    r = np.einsum("...a,...ab,...b->...", s[..., None] ** powers, cells[j, k], t[..., None] ** powers)
+    return np.maximum(r, 0.0) + 0.5 * np.maximum(u - top, 0.0)
+
+
 def stack(tables: list[Table]) -> Sources:
     """Put tables one after another into the arrays that the engines index."""
     shape = np.array([t.shape for t in tables], dtype=np.int64).reshape(-1, 6)
-    scale = np.array([t.scale for t in tables], dtype=float).reshape(-1, 13)
+    scale = np.array([t.scale for t in tables], dtype=float).reshape(-1, 14)
     cell_at = level_at = 0
     for row, table in enumerate(tables):
         shape[row, CELL_AT], shape[row, LEVEL_AT] = cell_at, level_at

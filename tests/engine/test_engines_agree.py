@@ -33,6 +33,7 @@ EMPHASES = {
     "cycles": {"max_duration": 12.0, "max_dendrites": 1, "max_neurons": 3, "drives": False},
     "rtti and over-biased": {"max_duration": 5.0, "max_neurons": 1, "over_biased": True},
     "trees without ties": {"max_duration": 12.0, "cycles": False, "ties": False},
+    "at a temperature": {"max_duration": 8.0, "max_neurons": 1, "warm": True},
 }
 
 
