@@ -70,7 +70,7 @@ from soen_event.physics.elementary import exp
 from soen_event.physics.loop import HELD, RUN
 from soen_event.physics.random import THERMAL, block, normal_quantile
 from soen_event.physics.squid import TWO_PI
-from soen_event.plan import PULSE
+from soen_event.plan import PULSE, QUANTA
 
 RI, RTTI = 0, 1
 REACHED, LOG_FULL, HEAP_FULL, SPIKED = range(4)
@@ -403,16 +403,20 @@ def jump(C: Any, Y: Any, P: Any, S: Any, which: int) -> None:
     """
     change = P.kicks[which]
     k = change.loop
-    if change.kind == PULSE or change.x == 0.0 or C.kind[k] != RI or S.loops[k].mode == HELD:
+    if change.kind == PULSE or change.x == 0.0 or S.loops[k].mode == HELD:
+        return
+    if change.kind != QUANTA and C.kind[k] != RI:
         return
     arms = C.beta_1[k] + C.beta_2[k]
     n = C.kind.shape[0]
     for m in range(n):
         Y.rhs[m] = 0.0
-    if change.arm == 1:
+    if change.kind == QUANTA:
+        Y.rhs[k] = TWO_PI * change.x
+    elif change.arm == 1:
         Y.rhs[k] = TWO_PI * C.beta_1[k] / arms * change.x
     for c in range(C.in_start[k], C.in_start[k + 1]):
-        if C.in_arm[c] == 1:
+        if C.in_arm[c] == 1 and change.kind != QUANTA:
             Y.rhs[C.in_loop[c]] += TWO_PI * S.out_J[C.in_coupling[c]] * TWO_PI * change.x / arms
     for m in range(n):
         if S.loops[m].mode != HELD:

@@ -1003,13 +1003,15 @@ class _Ends:
 
 def _drive_order(drive: Drive) -> tuple[Any, ...]:
     pulses = tuple((p.t0, p.phi_peak, p.tau_rise, p.tau_fall) for p in drive.pulses or ())
-    return drive.target, drive.points or (), pulses, drive.arm
+    return drive.target, drive.points or (), pulses, drive.quanta or (), drive.arm
 
 
 def _drive_range(drive: Drive) -> tuple[float, float]:
     """Lowest (at most 0) and highest (at least 0) flux of a drive; of pulses, the flux at the peaks."""
     if drive.points is not None:
         values = np.array([flux for _, flux in drive.points])
+    elif drive.quanta is not None:
+        return 0.0, 0.0
     else:
         values = drive.flux(np.array([pulse.peak_time for pulse in drive.pulses or ()]))
     return min(float(values.min()), 0.0), max(float(values.max()), 0.0)

@@ -838,10 +838,13 @@ class Pulse(Part):
 @_documented
 @dataclass(frozen=True)
 class Drive(Part):
-    """External flux on a dendrite or soma: piecewise linear ``points``, or ``pulses`` that add. Give one of the two.
+    """What acts on a dendrite or soma from outside: flux, as piecewise linear ``points`` or ``pulses`` that add, or ``quanta`` that enter
+    its loop. Give one of the three.
 
     The flux is held before the first and after the last point; two points at the same time are a jump. A drive threads
     one arm of the SQUID (circuit.md 2: its flux also feeds the loop with pi phi/beta_eff) unless ``arm`` is "both".
+    Quanta are pulses of voltage in the integration loop: each lets n flux quanta in at once, n any number of either sign, and
+    the loop's current jumps by n 2 pi/beta_eff (as noise of its resistor does, :func:`hardware.noise.current_noise`).
     """
 
     _stands_alone: ClassVar[bool] = True
@@ -856,6 +859,13 @@ class Drive(Part):
         ),
     ] = None
     pulses: Annotated[tuple[Pulse, ...] | None, Rows("pulses that add", part=Pulse)] = None
+    quanta: Annotated[
+        tuple[tuple[float, float], ...] | None,
+        Rows(
+            "[time in ns, flux quanta that enter the loop], times at least 0",
+            (Number("time", "time", "ns", at_least=0.0, below=LATEST), Number("quanta", "number", "")),
+        ),
+    ] = None
     arm: Annotated[
         Literal["first", "both"],
         Choice(
@@ -865,10 +875,14 @@ class Drive(Part):
     ] = "first"
 
     def _together(self, bad: Collection[str]) -> list[str]:
-        if "points" in bad or "pulses" in bad:
+        if {"points", "pulses", "quanta"} & set(bad):
             return []
-        if (self.points is None) == (self.pulses is None):
-            return ["points: give points or pulses" + ("" if self.points is None else ", not both; use two drives")]
+        given = [name for name in ("points", "pulses", "quanta") if getattr(self, name) is not None]
+        if len(given) != 1:
+            return [
+                "points: give points, pulses or quanta"
+                + (f", not {' and '.join(given)}; use two drives" if given else "")
+            ]
         points = self.points or ()
         return [
             f"points: [{k + 1}] time {late[0]:g} ns comes after {early[0]:g} ns; sort the points by time"
@@ -882,7 +896,7 @@ class Drive(Part):
     def flux(self, t: ArrayLike) -> NDArray[np.float64]:
         """Flux (Phi0) at times ``t`` (ns, any shape); at a jump the later value."""
         t = np.asarray(t, dtype=float)
-        if self.points is None:
+        if self.points is None:  # quanta are no flux in the SQUID
             return np.asarray(sum((pulse.flux(t) for pulse in self.pulses or ()), np.zeros(t.shape)))
         times, fluxes = np.array(self.points).T
         after = np.searchsorted(times, t, side="right")

@@ -38,7 +38,7 @@ NO_THRESHOLD = 1.0e300
 HOTTEST = 20.0  # K
 LONGEST_WAY = 2**60  # fs (19 minutes); later than any run ends, and two of them and the clock still fit 63 bits
 DARK, DETERMINISTIC, PHOTONS = 0, 1, 2  # emission of a neuron
-PULSE, CORNER = 0, 1  # kinds of kick
+PULSE, CORNER, QUANTA = 0, 1, 2  # kinds of kick
 
 
 class Arrays(NamedTuple):
@@ -124,7 +124,7 @@ class Arrays(NamedTuple):
     kick_fs: np.ndarray
     kick_loop: np.ndarray
     kick_kind: np.ndarray
-    kick_x: np.ndarray  # PULSE: amplitude; CORNER: jump of the flux, Phi0
+    kick_x: np.ndarray  # PULSE: amplitude; CORNER: jump of the flux, Phi0; QUANTA: how many enter the loop
     kick_y: np.ndarray  # CORNER: change of slope, Phi0/ns
     kick_fall: np.ndarray
     kick_rise: np.ndarray
@@ -544,9 +544,10 @@ def lower(
     offsets = [float(getattr(loops[name], "phi_offset", 0.0)) for name in loop_ids]
     resting = cache(lambda *alike: _resting_range(sources, *alike))  # most loops are alike
     origin = cache(lambda *of: loop.rest_phase(sources.rest, sources.shape, sources.scale, sources.levels, *of))
+    below = np.array(shared.reaches(bias)) + pulled_below(kicks, parameters, shared.group)
     ranges = [
-        resting(r, ib, beta, reach)
-        for r, ib, (beta, _), reach in zip(rows, bias, parameters, shared.reaches(bias), strict=True)
+        resting(r, ib, beta, float(reach))
+        for r, ib, (beta, _), reach in zip(rows, bias, parameters, below, strict=True)
     ]
     origins = [origin(r, phi, ib) for r, ib, phi in zip(rows, bias, offsets, strict=True)]
     flow = _ints(flows(resolution, loops[name], device) for name in loop_ids)
@@ -757,6 +758,8 @@ def _kicks(drives: list[Any], place: dict[str, int], modes: _Modes) -> list[tupl
             kicks.append(
                 (ns_to_fs(pulse.t0), row, PULSE, amplitude, 0.0, pulse.tau_fall, pulse.tau_rise, *handles, arm)
             )
+        for t, number in drive.quanta or ():
+            kicks.append((ns_to_fs(t), row, QUANTA, float(number), 0.0, 0.0, 0.0, None, None, 0))
         level, slope = 0.0, 0.0
         points = [(ns_to_fs(t), float(phi)) for t, phi in drive.points or ()]
         for j, (t, phi) in enumerate(points):
@@ -774,6 +777,22 @@ def _kicks(drives: list[Any], place: dict[str, int], modes: _Modes) -> list[tupl
             level, slope = phi, new_slope
     kicks.sort(key=lambda k: (*k[:7], k[9]))
     return kicks
+
+
+def pulled_below(kicks: list[tuple], parameters: list[tuple[float, float]], group: np.ndarray) -> np.ndarray:
+    """By how much the quanta of drives can pull the current of each loop below zero, I_c; of loops that load each other, all alike."""
+    lowest = np.zeros(len(parameters))
+    now: dict[int, tuple[int, float]] = {}
+    for fs, row, kind, number, *_ in kicks:
+        if kind == QUANTA:
+            beta, tau = parameters[row]
+            before, held = now.get(row, (fs, 0.0))
+            held = held * math.exp(-(fs - before) * 1e-6 / tau) + min(0.0, squid.TWO_PI / beta * number)
+            now[row] = fs, held
+            lowest[row] = min(lowest[row], held)
+    for g in np.unique(group[group >= 0]):
+        lowest[group == g] = lowest[group == g].sum()
+    return -lowest
 
 
 def _kick_columns(kicks: list[tuple], modes: _Modes) -> dict[str, np.ndarray]:

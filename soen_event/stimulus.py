@@ -224,6 +224,7 @@ class Stimulus:
         for drive in self._drives:
             last += [point[0] for point in drive.points or ()]
             last += [pulse.t0 for pulse in drive.pulses or ()]
+            last += [t for t, _ in drive.quanta or ()]
         return max(last, default=0.0)
 
     def __eq__(self, other: object) -> bool:
@@ -1172,8 +1173,8 @@ def _as_drive(drive: Any) -> Drive:
         return drive
     if not isinstance(drive, Mapping):
         raise InputError(
-            f"Stimulus.drives: {type(drive).__name__} is no drive; give a Drive, or a dict with target and points "
-            "or pulses"
+            f"Stimulus.drives: {type(drive).__name__} is no drive; give a Drive, or a dict with target and points, "
+            "pulses or quanta"
         )
     with detached():  # it belongs to the stimulus, not to a network under construction
         return made(Drive, drive)
@@ -1187,6 +1188,8 @@ def _retimed(drive: Drive, stretch: float, dt: float, flux: float) -> Drive:
     with detached():
         if drive.points is not None:
             changes["points"] = tuple((stretch * t + dt, flux * phi) for t, phi in drive.points)
+        if drive.quanta is not None:
+            changes["quanta"] = tuple((stretch * t + dt, flux * n) for t, n in drive.quanta)
         if drive.pulses is not None:
             changes["pulses"] = tuple(
                 dataclasses.replace(

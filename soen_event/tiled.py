@@ -57,7 +57,7 @@ from soen_event.physics import loop
 from soen_event.physics import source as source_function
 from soen_event.physics.random import part_key
 from soen_event.physics.transmitter import transmission
-from soen_event.plan import LONGEST_WAY, PULSE, Arrays, Plan
+from soen_event.plan import LONGEST_WAY, PULSE, QUANTA, Arrays, Plan
 from soen_event.units import ns_to_fs
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ Floats = NDArray[np.float64]
 
 PARAMETERS = ("weights", "J", "phi_offset", "ib", "tau", "threshold")
 """What may differ between copies; names and columns as of ``cell.parameters()`` and ``cell.ids(name)``."""
+NO_QUANTA = "Drive.quanta: quanta that enter loops are not part of tiled networks; use an ordinary Network"
 _MOST = 2**29 - 2  # loops, detectors or waveguides: an event's key has 29 bits for each
 _MOST_TABLES = 256  # distinct biases of RTTI dendrites, a megabyte each
 _FEW = 20_000  # so many ids are hashed, and numbers computed, without compiling
@@ -1085,6 +1086,8 @@ class _Lowering:
         self.count = tiled.count
         self.base = plans.lower(tiled.cell, (), resolution, tol)
         a = self.base.arrays
+        if (a.kick_kind == QUANTA).any():
+            raise InputError(NO_QUANTA)
         if a.stiff.any():
             raise InputError(
                 "TiledNetwork.cell: collection loops (collection_inductance) are not part of tiled networks; use an ordinary Network"
@@ -1334,6 +1337,8 @@ class _Lowering:
 
     def _drive(self, columns: dict[str, Any], drives: Sequence[Drive]) -> None:
         """Add the drives of a stimulus, with the exponentials that their loops do not have yet; put all kicks in order."""
+        if any(drive.quanta is not None for drive in drives):
+            raise InputError(NO_QUANTA)
         place = self.loop_ids.with_somas(self.neuron_ids)
         kicks = plans._kicks(list(drives), cast(Any, place), cast(Any, _Drawn()))
         hot = columns.pop("hot")

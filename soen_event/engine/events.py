@@ -92,7 +92,7 @@ from soen_event.physics.loop import (
 )
 from soen_event.physics.random import DETECTION, THERMAL, normal, uniform
 from soen_event.physics.source import level, source_at
-from soen_event.plan import PULSE
+from soen_event.plan import PULSE, QUANTA
 
 # Columns of a trace row, which the loop's mode amplitudes follow in Log.trace_amplitude. The current of a flowing loop is the cubic
 # q + rate t + curve t^2 + kappa t^3 while it runs; it has no phase within the turn.
@@ -697,10 +697,12 @@ def give_out(P: Any, S: Any, d: int, now: int, own: int) -> int:
     return told
 
 
-def settle(P: Any, S: Any, W: Any, L: Any, tau_0: float, d: int, now: int, undisturbed: int, pushed: float) -> None:
+def settle(
+    P: Any, S: Any, W: Any, L: Any, tau_0: float, d: int, now: int, undisturbed: int, pushed: float, quanta: float
+) -> None:
     """Loop ``d`` has been touched and changed: let it look ahead, and every loop that has to know of it.
 
-    ``pushed``: what has entered a loop whose fluxons are events, and reaches those that it couples to; 0 for nothing.
+    ``pushed``: what has entered at once, and reaches those that it couples to; 0 for nothing. Of a loaded loop as so many ``quanta``.
     """
     my = P.loops[d]
     base = W.sets[my.group].start
@@ -719,17 +721,23 @@ def settle(P: Any, S: Any, W: Any, L: Any, tau_0: float, d: int, now: int, undis
             before = me.out_top if me.awake == 1 else 0.0
             told = give_out(P, S, d, now, own)
             tell = told > 0 and rounds < ROUNDS
-            more = me.out_top - before
             if told == 2:
-                pushed = -me.q
+                pushed -= me.q
             elif told == 3:
                 pushed = me.q
+            elif me.awake == 1:
+                pushed = 0.0
+            else:
+                tell = pushed != 0.0
+            if told == 3:
                 more = abs(me.q) - before
+            elif me.awake == 1:
+                more = me.out_top - before
         rekey(W.queue, W.place, S.next_fs, W.number, base, room, d)
         if L.want_trace[d] == 1:
             trace(P, S, L, d, now)
         if tell and my.enter_stop > my.enter_start:
-            count = quantum_to_others(P, S, W, L, tau_0, d, now, base, room, head, count)
+            count = quanta_to_others(P, S, W, L, tau_0, d, now, base, room, head, count, quanta)
         elif tell:
             for c in range(my.out_start, my.out_stop):
                 other = P.out_loop[c]
@@ -755,10 +763,21 @@ def settle(P: Any, S: Any, W: Any, L: Any, tau_0: float, d: int, now: int, undis
         rounds += 1
 
 
-def quantum_to_others(
-    P: Any, S: Any, W: Any, L: Any, tau_0: float, d: int, now: int, base: int, room: int, head: int, count: int
+def quanta_to_others(
+    P: Any,
+    S: Any,
+    W: Any,
+    L: Any,
+    tau_0: float,
+    d: int,
+    now: int,
+    base: int,
+    room: int,
+    head: int,
+    count: int,
+    quanta: float,
 ) -> int:
-    """A quantum has entered loop ``d``, which loads others: their currents change too, and the fluxes of all that they couple to.
+    """``quanta`` have entered loop ``d``, which loads others: their currents change too, and the fluxes of all that they couple to.
 
     Puts them on the list of those that have to look ahead; returns its length.
     """
@@ -769,7 +788,7 @@ def quantum_to_others(
         value = P.enter_value[e]
         if P.enter_coupling[e] >= 0:
             value *= S.out_J[P.enter_coupling[e]]
-        S.amplitude[P.enter_mode[e]] += value
+        S.amplitude[P.enter_mode[e]] += quanta * value
     for r in range(my.reach_start, my.reach_stop):
         other = P.reach_loop[r]
         its = P.loops[other]
@@ -1001,10 +1020,23 @@ def hotspot_ends(P: Any, S: Any, k: int, d: int, now: int) -> None:
     it.in_hotspot = 0
 
 
-def kick(P: Any, S: Any, k: int, d: int) -> None:
-    """The external flux of loop ``d`` changes: a pulse begins or a piecewise-linear drive has a corner."""
+def kick(P: Any, S: Any, k: int, d: int) -> float:
+    """The external flux of loop ``d`` changes: a pulse begins or a piecewise-linear drive has a corner; or quanta enter.
+
+    Returns by how much the loop's current jumps.
+    """
     change = P.kicks[k]
     me = S.loops[d]
+    if change.kind == QUANTA:
+        my = P.loops[d]
+        if me.mode == HELD:
+            return 0.0
+        pushed = change.x * my.quantum
+        me.leak_loss -= my.beta * pushed * (me.q + 0.5 * pushed)
+        me.q += pushed
+        for e in range(my.enter_start, my.enter_own):
+            S.amplitude[P.enter_mode[e]] += change.x * P.enter_value[e]
+        return pushed
     if change.kind == PULSE:
         S.amplitude[change.fall] += change.x
         S.amplitude[change.rise] -= change.x
@@ -1014,6 +1046,7 @@ def kick(P: Any, S: Any, k: int, d: int) -> None:
         if change.arm == 1:
             me.arm += change.x
             me.arm_slope += change.y
+    return 0.0
 
 
 def trace(P: Any, S: Any, L: Any, d: int, now: int) -> None:
@@ -1117,6 +1150,7 @@ def happen(
         touch(P, S, L, tau_0, d, now)
         undisturbed = 0
         pushed = 0.0
+        quanta = 1.0
         again = -1
         if phase == PHOTON:
             hotspot_begins(P, S, target, d, now)
@@ -1124,7 +1158,14 @@ def happen(
         elif phase == HOTSPOT_END:
             hotspot_ends(P, S, target, d, now)
         elif phase == KICK:
-            kick(P, S, ordinal, d)
+            pushed = kick(P, S, ordinal, d)
+            quanta = P.kicks[ordinal].x
+            crosses = P.loops[d].flow == 0 or S.loops[d].mode == SLEEP  # one that flows looks for it in its step
+            if pushed > 0.0 and P.loops[d].neuron >= 0 and crosses and fires(P, S, d, now):
+                held = S.loops[d].q
+                spike(P, S, L, d, now)
+                pushed += S.loops[d].q - held
+                again = P.neurons[P.loops[d].neuron].refractory_detector
         else:
             my = P.loops[d]
             kind = S.loops[d].next_kind
@@ -1159,7 +1200,7 @@ def happen(
                 S.loops[d].z = 0.0
             else:
                 L.counts[STEPS] += 1
-        settle(P, S, W, L, tau_0, d, now, undisturbed, pushed)
+        settle(P, S, W, L, tau_0, d, now, undisturbed, pushed, quanta)
         if again < 0:
             return
         # A soma's own spike hits its refractory detector at once.
@@ -1186,7 +1227,7 @@ def begin(P: Any, S: Any, W: Any, L: Any, tau_0: float, seed: int) -> None:
     for d in range(P.loops.shape[0]):
         if P.loops[d].warm == 1:
             new_turn(S.loops[d], P.loops[d], seed)
-        settle(P, S, W, L, tau_0, d, 0, 0, 0.0)
+        settle(P, S, W, L, tau_0, d, 0, 0, 0.0, 0.0)
     for d in range(P.loops.shape[0]):
         me = S.loops[d]
         if me.mode == SLEEP and me.u < 0.0:

@@ -57,7 +57,7 @@ from soen_event.physics.loop import (
 )
 from soen_event.physics.random import DETECTION, uniform
 from soen_event.physics.source import BELOW, OFFSET, SHIFT, STEEPEST, level, source_at
-from soen_event.plan import PULSE
+from soen_event.plan import PULSE, QUANTA
 
 
 class Coupling(NamedTuple):
@@ -566,8 +566,18 @@ class Loop:
         self.mode = SLEEP
         self.z = 0.0
 
-    def kick(self, change: Any) -> None:
-        """The external flux changes: a pulse begins, or a piecewise linear drive has a corner."""
+    def kick(self, change: Any) -> float:
+        """The external flux changes: a pulse begins, or a piecewise linear drive has a corner; or quanta enter, returned as current."""
+        my = self.part
+        if change.kind == QUANTA:
+            if self.mode == HELD:
+                return 0.0
+            pushed = change.x * my.quantum
+            self.leak_loss -= my.beta * pushed * (self.q + 0.5 * pushed)
+            self.q += pushed
+            for m, value in self.own_parts:
+                self.amplitude[m] += change.x * value
+            return pushed
         if change.kind == PULSE:
             self.amplitude[change.fall] += change.x
             self.amplitude[change.rise] -= change.x
@@ -577,6 +587,7 @@ class Loop:
             if change.arm == 1:
                 self.arm += change.x
                 self.arm_slope += change.y
+        return 0.0
 
     def trace_row(self) -> tuple[float, ...]:
         """With the amplitudes, all from which current and flux follow until the next row: TRACE_FIELDS."""

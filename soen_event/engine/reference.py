@@ -202,8 +202,18 @@ class ReferenceEngine:
         self._schedule_kick()
         loop = self.loops[event.target]
         self._touch(loop)
-        loop.kick(self._kicks[event.ordinal])
-        self._settle(loop, undisturbed=False)
+        change = self._kicks[event.ordinal]
+        pushed = loop.kick(change)
+        soma = loop.part
+        crosses = soma.flow == 0 or loop.mode == SLEEP  # one that flows looks for it in its step
+        spikes = pushed > 0.0 and soma.neuron >= 0 and crosses and loop.fires(self._now)
+        if spikes:
+            held = loop.q
+            self._spike(loop)
+            pushed += loop.q - held
+        self._settle(loop, undisturbed=False, pushed=pushed, quanta=change.x)
+        if spikes and self.neurons[soma.neuron].part.refractory_detector >= 0:
+            self._photon(self.neurons[soma.neuron].part.refractory_detector, drawn=False)
 
     def _on_stimulus(self, event: Event) -> None:
         self._next_photon += 1
@@ -310,10 +320,10 @@ class ReferenceEngine:
     def _touch(self, loop: Loop) -> None:
         self._counts["fluxons"] += loop.touch(self._now)
 
-    def _settle(self, loop: Loop, undisturbed: bool, pushed: float = 0.0) -> None:
+    def _settle(self, loop: Loop, undisturbed: bool, pushed: float = 0.0, quanta: float = 1.0) -> None:
         """The last step of every change of a loop: it makes a new plan, and so does every loop that has to know of it.
 
-        ``pushed``: what has entered a loop whose fluxons are events, and reaches those that it couples to.
+        ``pushed``: what has entered at once, and reaches those that it couples to; of a loaded loop as so many ``quanta``.
         """
         todo: deque[Loop] = deque()
         rounds = 0
@@ -324,13 +334,22 @@ class ReferenceEngine:
                 before = loop.out_top if loop.awake == 1 else 0.0
                 told = loop.give_out(self._now, own=rounds == 0)
                 tell = told > 0 and rounds < ROUNDS
-                if told > 1:
-                    pushed = -loop.q if told == 2 else loop.q
-                more = (abs(loop.q) if told == 3 else loop.out_top) - before
+                if told == 2:
+                    pushed -= loop.q
+                elif told == 3:
+                    pushed = loop.q
+                elif loop.awake == 1:
+                    pushed = 0.0
+                else:
+                    tell = pushed != 0.0
+                if told == 3:
+                    more = abs(loop.q) - before
+                elif loop.awake == 1:
+                    more = loop.out_top - before
             self._schedule(loop)
             self._trace(loop)
             if tell and loop.loaded:
-                self._quantum_to_others(loop)
+                self._quanta_to_others(loop, quanta)
                 todo.extend(other for other in loop.reach if other not in todo)
             elif tell:
                 for coupling in loop.couplings:
@@ -348,12 +367,12 @@ class ReferenceEngine:
             loop, undisturbed, pushed = todo.popleft(), False, 0.0
             rounds += 1
 
-    def _quantum_to_others(self, loop: Loop) -> None:
-        """A quantum has entered a loop that loads others: their currents change, and the fluxes of all that they couple to."""
+    def _quanta_to_others(self, loop: Loop, quanta: float) -> None:
+        """Quanta have entered a loop that loads others: their currents change, and the fluxes of all that they couple to."""
         for other in loop.reach:
             self._touch(other)
         for other, m, coupling, value in loop.other_parts:
-            other.amplitude[m] += value if coupling is None else value * coupling.J
+            other.amplitude[m] += quanta * (value if coupling is None else value * coupling.J)
         for other in loop.reach:
             if other.loaded:
                 other.q = other.shared_current()

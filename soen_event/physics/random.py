@@ -30,9 +30,11 @@ from soen_event.errors import InputError
 from soen_event.physics.elementary import exp, log
 
 __all__ = [
+    "CURRENT_NOISE",
     "DARK_COUNT",
     "DETECTION",
     "EMISSION_TIME",
+    "FLUX_NOISE",
     "JITTER",
     "LOSS",
     "PHOTON_NUMBER",
@@ -72,6 +74,10 @@ SPREAD = 9
 """Differences between fabricated devices."""
 PLASTICITY = 10
 """Decisions of a learning rule."""
+CURRENT_NOISE = 11
+"""Noise of the resistor in a loop."""
+FLUX_NOISE = 12
+"""Noise of the flux in a SQUID."""
 
 _MASK = 0xFFFFFFFF
 _MULTIPLIER_0 = 0xD2511F53
