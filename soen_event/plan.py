@@ -458,7 +458,7 @@ def lower(
         if key not in tables:
             tables[key] = len(built)
             built.append(
-                source_function.rtti_table(ib) if kind == "rtti" else source_function.ri_table(device, variant)
+                source_function.rtti_table(ib, device) if kind == "rtti" else source_function.ri_table(device, variant)
             )
         return tables[key]
 

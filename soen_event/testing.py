@@ -165,7 +165,7 @@ def _bias(draw: st.DrawFn, kind: str, device: Device, over_biased: bool) -> dict
 
 def _rests(kind: str, ib: float, offset: float, device: Device) -> bool:
     if kind == "rtti":
-        return float(rtti.saturation(offset, ib)) < 0.0
+        return float(rtti.saturation(offset, ib, rtti.line_of(device))) < 0.0
     return ib < float(squid.critical_current(offset, device.beta_1, device.beta_2))
 
 
@@ -201,10 +201,12 @@ def dendrites(
 ) -> Dendrite:
     """A dendrite, RI or (``rtti``) RTTI, also near threshold; beta_over_2pi 30 to 3e4, tau 5 to 1000 ns.
 
-    With ``over_biased`` some make fluxons without input; else all rest.
+    With ``over_biased`` some make fluxons without input; else all rest. RTTI only of junctions whose rates are shipped.
     """
     device = device or Device()
-    kind: Any = draw(st.sampled_from(("ri", "ri", "rtti"))) if rtti else "ri"
+    usual = Device()
+    shipped = all(getattr(device, name) == getattr(usual, name) for name in ("beta_c", "beta_1", "beta_2"))
+    kind: Any = draw(st.sampled_from(("ri", "ri", "rtti"))) if rtti and shipped else "ri"
     symmetric = device.beta_1 == device.beta_2 and device == dataclasses.replace(
         Device(), Ic=device.Ic, c_per_Ic=device.c_per_Ic
     )

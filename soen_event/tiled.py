@@ -798,7 +798,7 @@ class TiledNetwork:
         if part.kind == "rtti":
             from soen_event.physics import rtti
 
-            return np.asarray(rtti.s_max(ib))
+            return np.asarray(rtti.s_max(ib, rtti.line_of(self.device)))
         return ib - _fold_at_half(_arms(self.device)[0])[0]
 
     def _idle_current(self, part: Any, ib: Floats, flux: Floats) -> Floats:
@@ -806,7 +806,7 @@ class TiledNetwork:
         if part.kind == "rtti":
             from soen_event.physics import rtti
 
-            return np.asarray(rtti.saturation(flux, ib))
+            return np.asarray(rtti.saturation(flux, ib, rtti.line_of(self.device)))
         from soen_event.physics.squid import critical_current
 
         distinct, back = np.unique(flux, return_inverse=True)
@@ -1250,7 +1250,7 @@ class _Lowering:
         rank[order] = np.arange(len(order))
         keys = list(codes)
         tables = [
-            source_function.rtti_table(keys[code][1])
+            source_function.rtti_table(keys[code][1], network.device)
             if keys[code][0] == "rtti"
             else source_function.ri_table(network.device, keys[code][1])
             for code in order.tolist()
