@@ -15,7 +15,6 @@ from __future__ import annotations
 import csv
 import math
 import os
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soen_event.errors import InputError, nearest
-from soen_event.physics import family, source, squid
+from soen_event.physics import family, source, squid, tablefile
 from soen_event.physics.rate_table import KINDS, RateTable
 
 if TYPE_CHECKING:
@@ -139,15 +138,7 @@ def _points(path: Path, kind: str, ib: float | None, names: dict[str, str]) -> _
                     else ""
                 )
             )
-    except (
-        OSError,
-        zipfile.BadZipFile,
-        EOFError,
-        KeyError,
-        RuntimeError,
-        NotImplementedError,
-        UnicodeDecodeError,
-    ) as trouble:
+    except (*tablefile.UNREADABLE, UnicodeDecodeError) as trouble:
         raise InputError(
             f"{where} cannot be read ({str(trouble).splitlines()[0] if str(trouble) else trouble!r}); get it again"
         ) from None
@@ -191,9 +182,10 @@ def _as_float(cell: str) -> float:
 
 
 def _npz_arrays(path: Path, where: str) -> dict[str, np.ndarray]:
-    with np.load(path, allow_pickle=False) as stored:
-        if not hasattr(stored, "files"):
-            raise InputError(f"{where} holds one array, no table; save named arrays with numpy.savez")
+    stored = np.load(path, allow_pickle=False)
+    if not hasattr(stored, "files"):
+        raise InputError(f"{where} holds one array, no table; save named arrays with numpy.savez")
+    with stored:
         found = {}
         for name in stored.files:
             try:

@@ -878,7 +878,7 @@ class Network:
         other = self.copy()
         for (target, _), members in groups.items():
             threshold, _ = _threshold_flux(self._device, loops[target], loops[target].ib)
-            largest = 0.5 - buffer * threshold
+            largest = 0.5 - buffer * max(threshold, 0.0)  # (an RTTI dendrite's may be just below zero)
             total = math.fsum(flux for _, flux in members)
             if total <= largest:
                 continue

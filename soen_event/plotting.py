@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _Row: TypeAlias = "tuple[str, list[tuple[NDArray[np.float64], str]]]"  # a name, and trains with their colours
 
-__all__ = ["confusion", "dendrite", "network", "overview", "raster", "rate_table", "save", "source_map", "traces"]
+__all__ = ["confusion", "dendrite", "network", "overview", "raster", "save", "source_map", "traces"]
 
 BLACK, ORANGE, SKY, GREEN = "#1a1a1a", "#e69f00", "#56b4e9", "#009e73"
 YELLOW, BLUE, VERMILION, PURPLE = "#f0e442", "#0072b2", "#d55e00", "#cc79a7"

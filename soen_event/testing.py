@@ -206,7 +206,8 @@ def dendrites(
     device = device or Device()
     usual = Device()
     shipped = all(getattr(device, name) == getattr(usual, name) for name in ("beta_c", "beta_1", "beta_2"))
-    kind: Any = draw(st.sampled_from(("ri", "ri", "rtti"))) if rtti and shipped else "ri"
+    kind: Any = draw(st.sampled_from(("ri", "ri", "rtti"))) if rtti else "ri"
+    kind = kind if shipped else "ri"
     symmetric = device.beta_1 == device.beta_2 and device == dataclasses.replace(
         Device(), Ic=device.Ic, c_per_Ic=device.c_per_Ic
     )

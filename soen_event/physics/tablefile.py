@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,17 @@ FORMAT = "soen-rates"
 VERSION = 1
 HDF5 = (".h5", ".hdf5")
 SUFFIXES = (".npz", *HDF5)
+# What zipfile, zlib, numpy and h5py raise when a file is damaged or something else (numpy also ValueError).
+UNREADABLE = (
+    OSError,
+    KeyError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+    RuntimeError,
+    NotImplementedError,
+    MemoryError,
+)
 
 
 def checksum(parameters: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
@@ -87,7 +99,7 @@ def read(
         )
     try:
         found = _raw(path)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as trouble:
+    except (*UNREADABLE, ValueError) as trouble:
         if isinstance(trouble, InputError):
             raise
         raise InputError(f"{where}: {str(path)!r} can not be read ({_first_line(trouble)}); write it again") from None
@@ -121,12 +133,11 @@ def _raw(path: Path) -> dict[str, np.ndarray]:
             found = {name: np.asarray(item[()]) for name, item in file.items() if isinstance(item, h5py.Dataset)}
             found["head"] = np.array(str(file.attrs["head"]))
             return found
-    with np.load(path, allow_pickle=False) as stored:
-        if not hasattr(stored, "files"):
-            return {}
-        if "head" not in stored.files:
-            return {}
-        return {name: stored[name] for name in stored.files}
+    stored = np.load(path, allow_pickle=False)
+    if not hasattr(stored, "files"):
+        return {}
+    with stored:
+        return {name: stored[name] for name in stored.files} if "head" in stored.files else {}
 
 
 def _first_line(trouble: BaseException) -> str:
