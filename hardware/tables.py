@@ -97,7 +97,7 @@ def generate(
         row = _row_of_biases(biases, faults)
     if faults:
         raise InputError(faults)
-    exact = Device(**{name: float(chosen[name]) for name in given})  # 1.5708 means pi/2
+    exact = Device.from_dict({name: float(chosen[name]) for name in given})  # 1.5708 means pi/2
     c, b1, b2 = exact.beta_c, exact.beta_1, exact.beta_2
     if kind == "ri":
         return _ri_from_junctions(c, b1, b2, progress, workers)

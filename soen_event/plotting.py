@@ -511,7 +511,7 @@ def rate_table(
         picture = left.pcolormesh(phi, current, shown, cmap=MAP, shading="nearest", rasterized=True)
         label = "threshold: no fluxons below" if ib is None else "saturation: no fluxons above"
         left.plot(phi, threshold, color=VERMILION, lw=1.8, label=label)
-        left.set(xlim=(phi[0], phi[-1]), ylim=(current[0], max(current[-1], threshold.max() + 0.08 * (ib is not None))))
+        left.set(xlim=(phi[0], phi[-1]), ylim=(current[0], max(current[-1], threshold.max() + 0.2 * (ib is not None))))
         across = "SQUID current $i = i_b - s$ ($I_c$)" if ib is None else "loop current $s$ ($I_c$)"
         left.set(xlabel="flux $\\varphi$ ($\\Phi_0$)", ylabel=across)
         made = "junctions" if table.parameters["form"] == "junctions" else "samples"
