@@ -69,13 +69,14 @@ from soen_event.engine.windows import arrive, send_off
 from soen_event.physics.elementary import exp
 from soen_event.physics.loop import HELD, RUN
 from soen_event.physics.random import THERMAL, block, normal_quantile
+from soen_event.physics.rtti import Line
 from soen_event.physics.squid import TWO_PI
 from soen_event.plan import PULSE, QUANTA
 
 RI, RTTI = 0, 1
 REACHED, LOG_FULL, HEAP_FULL, SPIKED = range(4)
-IB2, IB3 = 0.35, 0.70  # biases of the two junctions of an RTTI dendrite's transmission line (physics.md 2.5)
-BETA_LINE = math.pi  # beta_3 and beta_4 (physics.md 2.5)
+IB2, IB3 = Line().ib_2, Line().ib_3  # biases of the two junctions of an RTTI dendrite's transmission line (physics.md 2.5)
+BETA_LINE = Line().beta_3  # and beta_4
 
 
 class Wires(NamedTuple):

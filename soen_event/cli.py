@@ -46,7 +46,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_ARGUMENT = re.compile(r"^(simulate|deploy|netlist|Report\.table|plotting(\.\w+)?(?=\.\w+:))\.")
+_ARGUMENT = re.compile(
+    r"^(simulate|deploy|netlist|tables\.generate|read_foreign(?=\.\w+:)|Report\.table|plotting(\.\w+)?(?=\.\w+:))\."
+)
 Net = Annotated[str, typer.Argument(metavar="NET", help="Network file, .yaml or .json.", show_default=False)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", metavar="", help="Let files that exist be replaced.")]
 Json = Annotated[bool, typer.Option("--json", metavar="", help="Print one JSON object and nothing else.")]
@@ -536,6 +538,92 @@ def bench(json_: Json = False) -> None:
     console = _console()
     console.print(table)
     console.print(f"compiled over reference: {ratio:.0f} x an event")
+
+
+@app.command()
+def table(
+    out: Annotated[str, typer.Option("--out", metavar="FILE", help="Table to write: .npz, .h5 or .hdf5.")],
+    foreign: Annotated[
+        str | None, typer.Option("--from", metavar="FILE", help="Read other people's rates: .csv, .npz, .h5 or .hdf5.")
+    ] = None,
+    kind: Annotated[str, typer.Option("--kind", metavar="KIND", help="ri or rtti.")] = "ri",
+    beta_c: Annotated[
+        float | None, typer.Option("--beta-c", metavar="X", help="Damping of the junctions (0.3).")
+    ] = None,
+    beta_1: Annotated[
+        float | None, typer.Option("--beta-1", metavar="X", help="First arm of the SQUID (1.5708).")
+    ] = None,
+    beta_2: Annotated[float | None, typer.Option("--beta-2", metavar="X", help="Second arm (1.5708).")] = None,
+    ib: Annotated[float | None, typer.Option("--ib", metavar="X", help="Bias of rates over s that name none.")] = None,
+    workers: Annotated[int, typer.Option("--workers", metavar="N", help="Threads.")] = 1,
+    plot: Annotated[
+        str | None, typer.Option("--plot", metavar="FILE", help="Picture to write: .png, .pdf or .svg.")
+    ] = None,
+    overwrite: Overwrite = False,
+    json_: Json = False,
+) -> None:
+    """Make a rate table: how fast a dendrite's SQUID makes fluxons at every flux and current.
+
+    From junctions (seconds; half a minute for rtti), or from rates that somebody else computed or measured (--from). A network runs on
+    it with "device: {rate_table: FILE}".
+    """
+    from hardware import tables
+    from soen_event.device import Device
+    from soen_event.physics import tablefile
+
+    faults = []
+    if Path(out).suffix.lower() not in tablefile.SUFFIXES:
+        faults.append(f"--out: {out!r} ends in none of {', '.join(tablefile.SUFFIXES)}; give such a name")
+    with _collected(faults):
+        _check_output("--out", out, overwrite, [] if foreign is None else [foreign])
+    if foreign is None and ib is not None:
+        faults.append("--ib: belongs to --from; a table from junctions serves every bias")
+    if plot is not None:
+        with _collected(faults):
+            _check_picture("--plot", plot, overwrite, [out])
+    if faults:
+        raise InputError(faults)
+    start = time.perf_counter()
+    try:
+        with _naming_options(), _spinner() as show:
+            if foreign is None:
+                made = tables.generate(
+                    kind=kind,
+                    beta_c=beta_c,
+                    beta_1=beta_1,
+                    beta_2=beta_2,
+                    workers=workers,
+                    progress=lambda done, all_: show(f"rates, {done / all_:.0%}"),
+                )
+            else:
+                given = {"beta_c": beta_c, "beta_1": beta_1, "beta_2": beta_2}
+                known = {name: value for name, value in given.items() if value is not None}
+                made = tables.read_foreign(foreign, kind=kind, ib=ib, device=Device.from_dict(known) if known else None)
+            checksum = made.save(out)
+            if plot is not None:
+                made.plot(plot, overwrite=overwrite)
+    except InputError as error:
+        renamed = (fault.replace("--path:", "--from:").replace("--beta_", "--beta-") for fault in error.faults)
+        raise InputError(renamed) from error
+    spent = time.perf_counter() - start
+    if json_:
+        _print_json({"table": out, "kind": made.kind, "parameters": made.parameters, "checksum": checksum,
+                     "notes": made.notes, "plot": plot, "seconds": round(spent, 3), "versions": _versions()})  # fmt: skip
+        return
+    console = _console()
+    console.print(f"{made!r}", markup=False)
+    for note in made.notes:
+        console.print(f"  {note}", markup=False)
+    console.print(f"written to {out} ({spent:.1f} s), checksum {checksum}", markup=False)
+
+
+@contextmanager
+def _collected(faults: list[str]) -> Iterator[None]:
+    """Put the faults of a check among others."""
+    try:
+        yield
+    except InputError as error:
+        faults += error.faults
 
 
 @app.command()

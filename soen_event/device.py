@@ -14,6 +14,7 @@ beta_eff is what one flux quantum sees: the integration loop in series with the 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -60,6 +61,10 @@ class Device:
         temperature: K, at least 0. Default 0: no thermal fluxons. Above, thermal ones come at their mean rate (physics/thermal.py).
         source: where the fluxon rate of a dendrite comes from: ``"table"``, computed from this device's junctions, or
             ``"fit"``, the closed fit, which exists for beta_c = 0.3 and beta_1 = beta_2 = pi/2 only. Default "table".
+        rate_table: path of a rate table (``soen table``, :mod:`hardware.tables`) that all RI, or all RTTI, dendrites take their fluxon
+            rates from, by the table's kind; in a network file relative to that file. It is read and checked at once. Default none.
+        rate_table_checksum: of that table, filled in when it is read; if given, the file must have it. With it the file may be missing
+            until it is needed, so that a recording can be opened elsewhere.
 
     Raises :class:`~soen_event.errors.InputError` with every fault that is found. Defaults: physics.md 0.3.
     """
@@ -71,6 +76,8 @@ class Device:
     beta_2: float = HALF_PI
     temperature: float = 0.0
     source: str = "table"
+    rate_table: str | None = None
+    rate_table_checksum: str | None = None
 
     def __post_init__(self) -> None:
         faults: list[str] = []
@@ -102,21 +109,49 @@ class Device:
                     "Device.source: 'fit' holds for beta_c = 0.3 and beta_1 = beta_2 = pi/2 only, and this device has "
                     f"{', '.join(other)}; use 'table'"
                 )
+        faults += self._rate_table_faults(bool(faults))
         if faults:
             raise InputError(faults)
+
+    def _rate_table_faults(self, others: bool) -> list[str]:
+        noted = self.rate_table_checksum
+        if self.rate_table is None:
+            return (
+                []
+                if noted is None
+                else ["Device.rate_table_checksum: there is no rate_table; leave it out, or give the table"]
+            )
+        if isinstance(self.rate_table, os.PathLike):
+            object.__setattr__(self, "rate_table", os.fspath(self.rate_table))
+        if not isinstance(self.rate_table, str) or not self.rate_table:
+            return [f"Device.rate_table: {self.rate_table!r} is no path; give that of a file written by `soen table`"]
+        if noted is not None and not isinstance(noted, str):
+            return [f"Device.rate_table_checksum: {noted!r} is no text; leave it out"]
+        if noted and not os.path.exists(self.rate_table):
+            return []
+        from soen_event.physics.rate_table import kept, mismatches
+
+        try:
+            table = kept(self.rate_table)
+        except InputError as error:
+            return error.faults
+        object.__setattr__(self, "rate_table_checksum", noted or table.checksum)
+        return [] if others else mismatches(self, table)
 
     # ---------------------------------------------------------------------------------------------------------- files
 
     def as_dict(self) -> dict[str, float | str]:
         """Return the given values by name, in SI, as a network file holds them; :meth:`from_dict` undoes it exactly."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in given.items() if value is not None}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Device:
         """Return the device with the given values; what is missing keeps its default.
 
-        Argument: a mapping with keys ``Ic``, ``beta_c``, ``c_per_Ic``, ``beta_1``, ``beta_2``, ``temperature`` and
-        ``source``. Raises :class:`~soen_event.errors.InputError` for other keys and for what :class:`Device` refuses,
+        Argument: a mapping with keys ``Ic``, ``beta_c``, ``c_per_Ic``, ``beta_1``, ``beta_2``, ``temperature``,
+        ``source``, ``rate_table`` and ``rate_table_checksum``.
+        Raises :class:`~soen_event.errors.InputError` for other keys and for what :class:`Device` refuses,
         all faults together.
         """
         if not isinstance(values, Mapping):

@@ -69,7 +69,22 @@ def load(path: str | os.PathLike[str]) -> Network:
     path = Path(path)
     text = _text(path)
     document = _parsed(text, KINDS[path.suffix.lower()], str(path))
-    return _network(document.data, document.locate, str(path))
+    return _network(_beside(document.data, path.parent), document.locate, str(path))
+
+
+def _beside(document: Any, folder: Path) -> Any:
+    """The data of a network file with its device's table as seen from here; its own path is relative to the file.
+
+    A checksum alone lets a table be missing, as in a recording; in a file it does not.
+    """
+    device = document.get("device") if isinstance(document, Mapping) else None
+    table = device.get("rate_table") if isinstance(device, Mapping) else None
+    if not isinstance(device, Mapping) or not isinstance(table, str) or not table:
+        return document
+    found = {**device, "rate_table": str(folder / table)}
+    if not (folder / table).exists():
+        found.pop("rate_table_checksum", None)
+    return {**document, "device": found}
 
 
 def from_dict(document: Mapping[str, Any]) -> Network:
@@ -94,7 +109,14 @@ def save(network: Network, path: str | os.PathLike[str], *, overwrite: bool = Fa
     """
     path = Path(path)
     kind = _kind(path)
-    _write(path, to_yaml(network) if kind == "YAML" else to_json(network), overwrite)
+    document = network.to_dict()
+    table = document.get("device", {}).get("rate_table")
+    if table is not None:  # as seen from the file
+        try:
+            document["device"]["rate_table"] = Path(os.path.relpath(table, path.parent)).as_posix()
+        except ValueError:  # another drive
+            document["device"]["rate_table"] = os.path.abspath(table)
+    _write(path, _yaml(document) if kind == "YAML" else _json(document), overwrite)
 
 
 # ---------------------------------------------------------------------------------------------- text
@@ -856,7 +878,10 @@ def _selected(
 
 def to_json(network: Network) -> str:
     """The text of a JSON network file: every part on a line of its own."""
-    document = network.to_dict()
+    return _json(network.to_dict())
+
+
+def _json(document: dict[str, Any]) -> str:
     blocks = []
     for key, value in document.items():
         if isinstance(value, list):
@@ -869,7 +894,10 @@ def to_json(network: Network) -> str:
 
 def to_yaml(network: Network) -> str:
     """The text of a YAML network file, the same to readers of YAML 1.1 and 1.2: every part on a line of its own."""
-    document = network.to_dict()
+    return _yaml(network.to_dict())
+
+
+def _yaml(document: dict[str, Any]) -> str:
     lines = []
     for key, value in document.items():
         if not isinstance(value, list):
@@ -1054,7 +1082,9 @@ def _number_schema(rule: Number) -> list[dict[str, Any]]:
 def _device_schema() -> dict[str, Any]:
     properties: dict[str, Any] = {}
     for field in dataclasses.fields(Device):
-        if isinstance(field.default, str):
+        if field.default is None:
+            properties[field.name] = {"type": ["string", "null"], "default": None}
+        elif isinstance(field.default, str):
             properties[field.name] = {"type": "string", "default": field.default}
         else:
             quantity = [{"type": "number"}, {"type": "string", "pattern": _QUANTITY}]

@@ -80,7 +80,7 @@ def _threshold_flux(device: Device, part: Any, ib: float, s: float = 0.0) -> tup
     if part.kind == "rtti":
         from soen_event.physics import rtti
 
-        plus, minus = rtti.threshold_flux(ib)
+        plus, minus = rtti.threshold_flux(ib, rtti.line_of(device))
         return float(plus), float(minus)
     b, shift = _arms(device)
     flux = _inverse_critical_current(ib - s, b)
@@ -92,7 +92,7 @@ def _saturation(device: Device, part: Any, ib: float) -> float:
     if part.kind == "rtti":
         from soen_event.physics import rtti
 
-        return float(rtti.s_max(ib))
+        return float(rtti.s_max(ib, rtti.line_of(device)))
     return ib - _fold_at_half(_arms(device)[0])[0]
 
 
@@ -109,7 +109,7 @@ def _idle_currents(device: Device, loops: Mapping[str, Any]) -> dict[str, float]
         if chosen and kind == "ri":
             currents.update(zip(chosen, ib - critical_current(flux, device.beta_1, device.beta_2), strict=True))
         elif chosen:
-            currents.update(zip(chosen, rtti.saturation(flux, ib), strict=True))
+            currents.update(zip(chosen, rtti.saturation(flux, ib, rtti.line_of(device)), strict=True))
     return currents
 
 
@@ -878,7 +878,7 @@ class Network:
         other = self.copy()
         for (target, _), members in groups.items():
             threshold, _ = _threshold_flux(self._device, loops[target], loops[target].ib)
-            largest = 0.5 - buffer * threshold
+            largest = 0.5 - buffer * max(threshold, 0.0)  # (an RTTI dendrite's may be just below zero)
             total = math.fsum(flux for _, flux in members)
             if total <= largest:
                 continue

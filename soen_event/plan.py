@@ -372,16 +372,17 @@ def source_kind(device: Device, part: Any, ib: float) -> tuple:
 def tables(device: Device, kind: tuple) -> list[source_function.Table]:
     """The table of a source function (:func:`source_kind`); at a temperature two: rate and Fano factor."""
     name, which = kind
+    cold = source_function.rtti_table(which, device) if name == "rtti" else source_function.ri_table(device, which)
     if device.temperature == 0.0:
-        return [source_function.rtti_table(which) if name == "rtti" else source_function.ri_table(device, which)]
+        return [cold]
     if device.temperature > HOTTEST:
         raise InputError(
-            f"Device.temperature: {device.temperature} K is above {HOTTEST:g} K, for which thermal rates are good; niobium is superconducting "
-            "up to 9.2 K"
+            f"Device.temperature: {device.temperature} K is above {HOTTEST:g} K, for which thermal rates are good; niobium is "
+            "superconducting up to 9.2 K"
         )
     gamma = device.gamma_thermal()
-    if name == "rtti":
-        return list(thermal.warm(source_function.rtti_table(which), gamma))
+    if name == "rtti" or device.rate_table:  # what is known of its noise is its saddle-node
+        return list(thermal.warm(cold, gamma))
     return list(thermal.warm_ri(device.beta_c, device.beta_1, device.beta_2, which, gamma))
 
 

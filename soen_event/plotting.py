@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from soen_event.device import Device
     from soen_event.network import Network
+    from soen_event.physics.rate_table import RateTable
     from soen_event.plan import Plan
     from soen_event.recording import Recording
 
@@ -488,6 +489,52 @@ def source_map(what: Device | Plan, row: str | int | None = None, ax: Axes | Non
         bar.set_label("fluxon rate (GHz)")
         bar.outline.set_linewidth(0.5)
     return ax
+
+
+def rate_table(
+    table: RateTable,
+    phi: NDArray[np.float64],
+    current: NDArray[np.float64],
+    rate: NDArray[np.float64],
+    threshold: NDArray[np.float64],
+    ib: float | None,
+    path: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+) -> tuple[Axes, Axes]:
+    """Map of a rate table over flux and current, and slices at five fluxes; see :meth:`RateTable.plot`."""
+    from matplotlib import colormaps
+
+    with _styled():
+        figure = _figure(10.4, 4.2)
+        left, right = figure.subplots(1, 2, width_ratios=(1.25, 1.0))
+        shown = np.ma.masked_less_equal(rate, 0.0)
+        picture = left.pcolormesh(phi, current, shown, cmap=MAP, shading="nearest", rasterized=True)
+        label = "threshold: no fluxons below" if ib is None else "saturation: no fluxons above"
+        left.plot(phi, threshold, color=VERMILION, lw=1.8, label=label)
+        left.set(xlim=(phi[0], phi[-1]), ylim=(current[0], max(current[-1], threshold.max() + 0.2 * (ib is not None))))
+        across = "SQUID current $i = i_b - s$ ($I_c$)" if ib is None else "loop current $s$ ($I_c$)"
+        left.set(xlabel="flux $\\varphi$ ($\\Phi_0$)", ylabel=across)
+        made = "junctions" if table.parameters["form"] == "junctions" else "samples"
+        left.set_title(f"{table.kind.upper()} source function from {made}{'' if ib is None else f', ib = {ib:.4g}'}")
+        left.legend(loc="lower center" if ib is None else "upper left")
+        figure.colorbar(picture, ax=left, pad=0.02).set_label("rate $r = 2\\pi f \\tau_0$")
+        active = phi[(rate > 0.0).any(axis=0)]
+        if ib is None:
+            fluxes = np.array([0.0, 0.15, 0.25, 0.35, 0.5])
+        else:
+            fluxes = np.array([0.25])
+            middle = active[(active > 0.0) & (active < 1.0)]
+            if middle.size:
+                fluxes = np.quantile(middle, [0.05, 0.2, 0.5, 0.75, 0.96])
+        for k, flux in enumerate(fluxes):
+            column = int(np.argmin(np.abs(phi - flux)))
+            color = colormaps[MAP](0.9 * k / (len(fluxes) - 1))
+            right.plot(current, rate[:, column], color=color, label=f"{phi[column]:.3g}")
+        right.set(xlabel=across, ylabel="rate $r$", xlim=(current[0], current[-1]), ylim=(0.0, None))
+        right.legend(title="flux ($\\Phi_0$)", loc="upper left" if ib is None else "upper right")
+    if path is not None:
+        save(figure, path, overwrite)
+    return left, right
 
 
 def _loop_row(plan: Plan, row: str | int | None) -> int:

@@ -799,7 +799,7 @@ class TiledNetwork:
         if part.kind == "rtti":
             from soen_event.physics import rtti
 
-            return np.asarray(rtti.s_max(ib))
+            return np.asarray(rtti.s_max(ib, rtti.line_of(self.device)))
         return ib - _fold_at_half(_arms(self.device)[0])[0]
 
     def _idle_current(self, part: Any, ib: Floats, flux: Floats) -> Floats:
@@ -807,7 +807,7 @@ class TiledNetwork:
         if part.kind == "rtti":
             from soen_event.physics import rtti
 
-            return np.asarray(rtti.saturation(flux, ib))
+            return np.asarray(rtti.saturation(flux, ib, rtti.line_of(self.device)))
         from soen_event.physics.squid import critical_current
 
         distinct, back = np.unique(flux, return_inverse=True)

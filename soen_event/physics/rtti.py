@@ -1,286 +1,355 @@
-"""The source function of the RTTI dendrite, rebuilt from the few numbers of it that are published.
+"""The RTTI dendrite's circuit: where it makes fluxons, and how fast, from its four junctions.
 
-RTTI is a receiving loop, a two-stage Josephson transmission line and an integration loop: four junctions with
-separate biases for threshold and storage. Its source function is periodic in flux with period 1 but, unlike the RI
-dendrite's, symmetric about neither 0 nor 1/2: within one period the dendrite can produce fluxons for phi in (phi_th+,
-1 + phi_th-), and the largest current it can reach rises in two steps to a nearly flat top. These are plain vectorised
-functions. They are meant for building a table, not for the inside of a loop.
+A receiving SQUID (junctions 1 and 2, flux phi in Phi0) hangs on a node that also feeds a Josephson transmission line of two junctions
+(3 and 4) over beta_3 and beta_4; junction 4 fills the integration loop, which carries s (physics.md 2.5; hardware/junctions.py). With the
+node's phase theta and biases ib, ib_2 and ib_3, in units of I_c, tau_0 and rad (dots are d/dtau)::
 
-**Conventions.** ``ib`` is the *nominal* bias that names the published table files, 1.50 to 2.65 in 16 equal steps. It
-is not the current into one branch: nominal 2.0 stands for branch biases 1.750, 0.350 and 0.700, chosen so that all four
-junctions carry 0.7 of I_c. Flux is in Phi0, current in units of I_c, and r = 2 pi f tau_0 is the mean voltage in units
-of I_c r_j.
+    beta_c d_k'' + d_k' + sin d_k = i_k        i_1 = (theta - d_1 + 2 pi phi)/beta_1     i_2 = (theta - d_2)/beta_2
+    i_1 + i_2 + i_n = ib                       i_n = (theta - d_3)/beta_3                i_34 = (d_3 - d_4)/beta_4
+    i_3 = i_n - i_34 + ib_2                    i_4 = i_34 + ib_3 - s                     r = <d_4'> = 2 pi f tau_0
 
-**What is data** (physics.md section 2.5, and nothing else): the 16 pairs of threshold flux, on a flux grid of 0.01; the
-16 largest currents; the saturation current at nominal bias index 10 for phi = 0.16 to 0.30; the saturation current and
-the rate at nominal bias 2.0 for phi = 0.25, 0.35 and 0.483. Each of them is reproduced.
+**At rest** everything follows from d_1 and d_2: theta = d_2 + beta_2 sin d_2, then i_n from the node, d_3, i_34 from junction 3, d_4, and s
+from junction 4; 2 pi phi = d_1 - d_2 + beta_1 sin d_1 - beta_2 sin d_2. So for given flux the resting states are a curve in (d_1, d_2), and
+s along it has minima: the folds. The junctions only pull each other forward, so a resting state anywhere keeps the circuit from running for
+ever (no two motions cross; exactly true without capacitance): **the circuit makes fluxons exactly where s is below every fold.** The
+lowest fold is the saturation current s_sat(phi; ib). Its lower and upper zeros are the two thresholds. A fold that can be the
+lowest one moves all four junctions forward; only such folds are looked at.
 
-**What is assumed**, because there is no data:
+**Close to a fold** the circuit lingers pi/sqrt(gain u), u = s_fold - s, gain that of the normal form z' = gain u + z^2. Several folds
+may lie close together, and each makes it linger.
 
-1. Between the 16 biases, thresholds and largest currents are linear in ib.
-2. Saturation over the largest current is one shape in v = (phi - phi_th+)/(1 + phi_th- - phi_th+), with one exception:
-   the first rise happens over a fixed *flux*, not over a fixed share of the range. Both biases with data agree on that
-   (the rise of index 10, stretched by 1.08, passes through the point at 2.0; in v alone it would miss by 60 %). Where
-   the active range is so narrow that the rise would take more than 0.3 of it, the rise takes 0.3 of it.
-3. The falling side has two data points (0.35 and 0.483 at 2.0); from there to the upper threshold the curve is a
-   monotone cubic.
-4. Outside the active range saturation goes on, with the slopes of both edges, as a negative cubic: a level, not a
-   measured current.
-5. The rate is a function of u = saturation - s and of v only, so a bias enters through saturation and the thresholds
-   alone. This is what holds exactly for the RI dendrite (its rate depends on ib - s), and it has no singularity where
-   saturation passes through zero. No further scale factor is applied at other biases: the rate at s = 0 grows with the
-   saturation current roughly as its square root.
-6. Between the three fluxes with data the rates are blended smoothly in v; beyond the outer two the nearest one is kept.
+Nominal bias: ``ib`` of the first branch (physics.md 2.5 names its table files by it), with ib_2 = 0.35 and ib_3 = 0.70.
 """
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from soen_event.errors import InputError
 
-__all__ = ["NOMINAL_BIAS", "rate", "s_max", "saturation", "threshold_flux"]
+__all__ = ["NOMINAL_BIAS", "Folds", "Line", "folds", "line_of", "s_max", "saturation", "threshold_flux"]
 
-_TABLE_BIAS = 1.5 + 1.15 / 15 * np.arange(16)
+Floats = NDArray[np.float64]
+
+TWO_PI = 6.283185307179586
+HALF_PI = 1.5707963267948966
 NOMINAL_BIAS: tuple[float, float] = (1.50, 2.65)
-"""The lowest and the highest nominal bias for which there are thresholds (units of I_c)."""
-
-_PHI_TH_PLUS = np.array([0.37, 0.35, 0.33, 0.31, 0.29, 0.27, 0.25, 0.22, 0.20, 0.18, 0.16, 0.13, 0.11, 0.08, 0.05, 0.0])
-_PHI_TH_MINUS = -np.array(
-    [0.59, 0.56, 0.53, 0.49, 0.46, 0.43, 0.40, 0.37, 0.33, 0.30, 0.27, 0.23, 0.19, 0.15, 0.11, 0.01]
-)
-_S_MAX = np.array(
-    [0.518, 0.975, 1.122, 1.132, 1.145, 1.284, 1.292, 1.300, 1.308, 1.317, 1.325, 1.333, 1.342, 1.459, 1.470, 1.481]
-)
-
-# Saturation against flux at bias index 10, from phi = 0.16 in steps of 0.01.
-_PLATEAU_INDEX = 10
-_PLATEAU_STEP = 0.01
-_PLATEAU = np.array(
-    [0.0, 0.328, 0.877, 1.048, 1.047, 1.047, 1.047, 1.046, 1.046, 1.046, 1.047, 1.052, 1.247, 1.325, 1.323]
-)  # fmt: skip
-_RISE_END = 3  # positions in _PLATEAU between which the curve is flat; both have slope zero,
-_FLAT_END = 9  # so that the change of scale there leaves no kink
-
-# Rate against s at nominal bias 2.0; the last s of each slice is its saturation.
-_SLICE_BIAS = 2.0
-_SLICES: tuple[tuple[float, tuple[float, ...], tuple[float, ...]], ...] = (
-    (0.25, (0.0, 0.14, 0.29, 0.43, 0.576), (0.139, 0.120, 0.099, 0.072, 0.0)),
-    (0.35, (0.0, 0.32, 0.65, 0.97, 1.13, 1.296), (0.283, 0.253, 0.221, 0.159, 0.107, 0.0)),
-    (0.483, (0.0, 0.29, 0.57, 0.86, 1.141), (0.268, 0.252, 0.228, 0.189, 0.0)),
-)
-
-_LARGEST_RISE = 0.3  # share of the active range that the first rise may take (assumption 2)
-_SHORTEST_FLAT = 0.05  # share of the active range left between the two rises
+"""The lowest and the highest nominal bias for which published numbers exist (physics.md 2.5), and source functions are made."""
+KEPT = 3  # folds kept at every flux, the lowest ones
+LONG = 400.0  # tau_0; a period from which the next ones are extrapolated
+_NEVER = 1e3  # current of a fold that is not there
 
 
-def threshold_flux(ib: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+class Line(NamedTuple):
+    """What the circuit is made of, apart from its first bias: inductances 2 pi L I_c/Phi0 and the biases of the line, I_c."""
+
+    beta_1: float = HALF_PI
+    beta_2: float = HALF_PI
+    beta_3: float = math.pi
+    beta_4: float = math.pi
+    ib_2: float = 0.35
+    ib_3: float = 0.70
+
+
+class Folds(NamedTuple):
+    """The lowest folds at every flux, ascending in s; arrays (flux, KEPT).
+
+    ``s``: I_c (1000 where there are fewer); ``slope``: ds/dphi; ``gain``: of the normal form; ``d1``, ``d2``: junction phases.
+    """
+
+    s: Floats
+    slope: Floats
+    gain: Floats
+    d1: Floats
+    d2: Floats
+
+
+# ------------------------------------------------------------------------------------------------------------ at rest
+
+
+def _at_rest(d1: Floats, d2: Floats, ib: ArrayLike, line: Line) -> dict[str, Floats]:
+    """Resting states with phases ``d1``, ``d2``: s, the flux, and derivatives along the curve of constant flux and across it.
+
+    The curve's tangent is (1 + beta_2 cos d_2, 1 + beta_1 cos d_1) = (A2, A1), taken on to d_3 and d_4 as (t3, t4); J = ds along it.
+    """
+    b1, b2, b3, b4, ib_2, ib_3 = line
+    s1, c1, s2, c2 = np.sin(d1), np.cos(d1), np.sin(d2), np.cos(d2)
+    a1, a2 = 1.0 + b1 * c1, 1.0 + b2 * c2
+    left = ib - s1 - s2  # what goes into the line
+    d3 = d2 + b2 * s2 - b3 * left
+    s3, c3 = np.sin(d3), np.cos(d3)
+    i34 = left + ib_2 - s3
+    d4 = d3 - b4 * i34
+    s4, c4 = np.sin(d4), np.cos(d4)
+    turn = c1 * a2 + c2 * a1
+    t3 = a1 * a2 + b3 * turn
+    t4 = t3 + b4 * (turn + c3 * t3)
+    J = -turn - c3 * t3 - c4 * t4
+    # Derivatives of all this in d1 and d2.
+    found = {"s": i34 + ib_3 - s4, "flux": d1 - d2 + b1 * s1 - b2 * s2, "J": J, "t3": t3, "t4": t4, "a1": a1, "a2": a2}
+    turn_k = -s1 * (a2 + b1 * c2), -s2 * (a1 + b2 * c1)
+    both_k = -b1 * s1 * a2, -b2 * s2 * a1
+    d3_k = b3 * c1, a2 + b3 * c2
+    for k, (own, turned, both, d3_own) in enumerate(zip((c1, c2), turn_k, both_k, d3_k, strict=True), start=1):
+        d4_own = d3_own + b4 * (own + c3 * d3_own)
+        t3_own = both + b3 * turned
+        t4_own = t3_own + b4 * (turned - s3 * d3_own * t3 + c3 * t3_own)
+        found[f"J{k}"] = -turned + s3 * d3_own * t3 - c3 * t3_own + s4 * d4_own * t4 - c4 * t4_own
+        found[f"s{k}"] = -own - c3 * d3_own - c4 * d4_own
+    return found
+
+
+def _polished(phi: Floats, d1: Floats, d2: Floats, ib: ArrayLike, line: Line, rounds: int = 12) -> Folds:
+    """Newton's method from (d1, d2) to folds at flux ``phi`` (modulo 1), elementwise; s = 1000 where it finds none that counts."""
+    with np.errstate(all="ignore"):
+        for _ in range(rounds):
+            x = _at_rest(d1, d2, ib, line)
+            off = x["flux"] - TWO_PI * phi
+            off -= TWO_PI * np.round(off / TWO_PI)
+            det = x["a1"] * x["J2"] + x["a2"] * x["J1"]
+            e1 = (off * x["J2"] + x["a2"] * x["J"]) / det
+            e2 = (x["a1"] * x["J"] - off * x["J1"]) / det
+            size = np.maximum(np.abs(e1), np.abs(e2))
+            damp = np.minimum(1.0, 0.3 / size)
+            d1, d2 = d1 - damp * e1, d2 - damp * e2
+            if np.nanmax(size, initial=0.0) < 1e-9:
+                break
+        x = _at_rest(d1, d2, ib, line)
+        off = x["flux"] - TWO_PI * phi
+        off -= TWO_PI * np.round(off / TWO_PI)
+        a1, a2, t3, t4 = x["a1"], x["a2"], x["t3"], x["t4"]
+        length = a1 * a1 + a2 * a2 + t3 * t3 + t4 * t4
+        bend = x["J1"] * a2 + x["J2"] * a1
+        forward = np.minimum(np.minimum(a1, a2), np.minimum(t3, t4)) > 0.0
+        backward = np.maximum(np.maximum(a1, a2), np.maximum(t3, t4)) < 0.0
+        good = (
+            (np.abs(off) < 1e-8) & (np.abs(x["J"]) < 1e-7 * (1.0 + np.abs(bend))) & (bend > 0.0) & (forward | backward)
+        )
+        gain = 0.5 * (t4 / length) ** 2 * bend
+        slope = TWO_PI * np.where(np.abs(a1) > np.abs(a2), x["s1"] / a1, -x["s2"] / a2)
+    return Folds(*(np.where(good, v, w) for v, w in ((x["s"], _NEVER), (slope, 0.0), (gain, 1.0), (d1, d1), (d2, d2))))
+
+
+def _lowest(found: Folds) -> Folds:
+    """Of many folds at every flux (flux, many) the KEPT lowest, each once."""
+    order = np.argsort(found.s, axis=1)
+    s = np.take_along_axis(found.s, order, 1)
+    again = np.zeros(s.shape, dtype=bool)
+    again[:, 1:] = np.diff(s, axis=1) < 1e-6
+    order = np.take_along_axis(order, np.argsort(np.where(again, _NEVER + 1.0, s), axis=1, kind="stable"), 1)
+    picked = [np.take_along_axis(column, order, 1) for column in found]
+    picked[0] = np.where(
+        np.take_along_axis(again, np.argsort(np.where(again, _NEVER + 1.0, s), 1, kind="stable"), 1), _NEVER, picked[0]
+    )
+    return Folds(*(column[:, :KEPT] for column in picked))
+
+
+def _seeds(ib: float, line: Line, n: int = 256) -> tuple[Floats, Floats, Floats]:
+    """Points near all folds that count: (phi modulo 1, d1, d2), where J changes sign between neighbours of a grid over both phases."""
+    axis = TWO_PI * np.arange(n) / n
+    d1, d2 = np.meshgrid(axis, axis, indexing="ij")
+    x = _at_rest(d1, d2, ib, line)
+    J = x["J"]
+    near = ((J > 0) != (np.roll(J, -1, 0) > 0)) | ((J > 0) != (np.roll(J, -1, 1) > 0))
+    all_forward = (x["a1"] > -0.3) & (x["a2"] > -0.3) & (x["t3"] > -1.5) & (x["t4"] > -5.0)
+    all_backward = (x["a1"] < 0.3) & (x["a2"] < 0.3) & (x["t3"] < 1.5) & (x["t4"] < 5.0)
+    chosen = near & (all_forward | all_backward) & (x["s"] < 4.0)
+    return np.mod(x["flux"][chosen] / TWO_PI, 1.0), d1[chosen], d2[chosen]
+
+
+def folds(phi: ArrayLike, ib: float, line: Line | None = None, start: tuple[Floats, Floats] | None = None) -> Folds:
+    """The lowest folds over a period of flux.
+
+    Args:
+        phi: flux nodes (Phi0), shape (n,), ascending and close together (each is started from its neighbours too).
+        ib: nominal bias, I_c.
+        line: the circuit; default physics.md 2.5.
+        start: phases (n, any) to start from, as the ``d1`` and ``d2`` of the folds at a bias close by; default: a search.
+
+    Returns:
+        :class:`Folds` of shape (n, 3).
+    """
+    line = line or Line()
+    phi = np.asarray(phi, dtype=float)
+    if start is None:
+        flux, d1, d2 = _seeds(ib, line)
+        node = np.searchsorted(phi, flux) % len(phi)
+        best = _polished(phi[node], d1, d2, ib, line, 20)
+        order = np.lexsort((best.s, node))
+        rank = np.arange(len(order)) - np.searchsorted(node[order], node[order], "left")
+        width = int(rank.max(initial=0)) + 1
+        table = [np.full((len(phi), width), fill) for fill in (_NEVER, 0.0, 1.0, 0.0, 0.0)]
+        for column, values in zip(table, best, strict=True):
+            column[node[order], rank] = values[order]
+        found = _lowest(Folds(*table))
+        rounds = 12
+    else:
+        found = _lowest(_polished(phi[:, None], start[0], start[1], ib, line))
+        rounds = 2
+    for k in range(rounds):  # what neighbours have found
+        reach = 1 if k % 2 == 0 else 3
+        near = [np.roll(column, shift, 0) for shift in (-reach, reach) for column in (found.d1, found.d2)]
+        d1, d2 = np.concatenate(near[0::2], 1), np.concatenate(near[1::2], 1)
+        more = _polished(phi[:, None], d1, d2, ib, line, 8)
+        new = _lowest(Folds(*(np.concatenate(pair, 1) for pair in zip(found, more, strict=True))))
+        if start is None and k > 3 and np.allclose(new.s, found.s, atol=1e-7):
+            return new
+        found = new
+    return found
+
+
+def turns_apart(d1: Floats, d2: Floats, ib: float, line: Line) -> NDArray[np.int64]:
+    """A number for the kind of a fold: how many turns junctions 3 and 4, and 2 and 3, are apart (0 to 255)."""
+    left = ib - np.sin(d1) - np.sin(d2)
+    d3 = d2 + line.beta_2 * np.sin(d2) - line.beta_3 * left
+    d4 = d3 - line.beta_4 * (left + line.ib_2 - np.sin(d3))
+    apart = [np.clip(np.rint(x / TWO_PI).astype(np.int64), -8, 7) + 8 for x in (d4 - d3, d3 - d2)]
+    return 16 * apart[0] + apart[1]
+
+
+# ------------------------------------------------------------------------------------------ thresholds and saturation
+
+
+def line_of(device: Any) -> Line:
+    """The circuit of a device's RTTI dendrites: its arms, with the line of physics.md 2.5."""
+    return Line(device.beta_1, device.beta_2)
+
+
+def threshold_flux(ib: ArrayLike, line: Line | None = None) -> tuple[Floats, Floats]:
     """The two threshold fluxes at s = 0.
 
     Args:
         ib: nominal bias, 1.50 to 2.65 (units of I_c), any shape.
+        line: the circuit; default physics.md 2.5.
 
     Returns:
-        ``(plus, minus)`` in Phi0, in the shape of ``ib``: plus from 0.37 down to 0, minus from -0.59 up to
-        -0.01. The dendrite is active for phi in (plus, 1 + minus) and its periodic images. The data have a resolution
-        of 0.01; linear in ib between them.
+        ``(plus, minus)`` in Phi0, in the shape of ``ib``. The dendrite is active for phi in (plus, 1 + minus) and its periodic
+        images; plus = 1 + minus if never, plus = minus if always. Within 1e-4.
 
     Raises:
         InputError: a bias is outside the range or not finite.
     """
-    ib = _checked_bias(ib)
-    return _linear(ib, _PHI_TH_PLUS), _linear(ib, _PHI_TH_MINUS)
+    edges = _edges(ib, line)
+    return edges[..., 0], edges[..., 1]
 
 
-def s_max(ib: ArrayLike) -> NDArray[np.float64]:
-    """The largest current (units of I_c) that any flux can drive the integration loop to: 0.518 to 1.481.
+def s_max(ib: ArrayLike, line: Line | None = None) -> Floats:
+    """The largest current (units of I_c) that any flux can drive the integration loop to, within 0.005.
 
-    Args:
-        ib: nominal bias, 1.50 to 2.65 (units of I_c), any shape.
-
-    Returns:
-        Array in the shape of ``ib``; data at the 16 table biases, linear in ib between them.
-
-    Raises:
-        InputError: a bias is outside the range or not finite.
+    Arguments and errors as for :func:`threshold_flux`.
     """
-    return _linear(_checked_bias(ib), _S_MAX)
+    return _edges(ib, line)[..., 2]
 
 
-def saturation(phi: ArrayLike, ib: ArrayLike) -> NDArray[np.float64]:
+def saturation(phi: ArrayLike, ib: ArrayLike, line: Line | None = None) -> Floats:
     """The current at which fluxon production stops at a given flux; a level function whose zero is the threshold.
 
-    Positive exactly for phi in (phi_th+, 1 + phi_th-) modulo 1, zero at both thresholds, negative between them and
-    the next period; at most ``s_max(ib)``. Continuous with a continuous slope in phi.
+    Positive exactly for phi in (phi_th+, 1 + phi_th-) modulo 1. Exact: the lowest fold.
 
     Args:
         phi: flux (Phi0), any finite value, any shape.
         ib: nominal bias, 1.50 to 2.65 (units of I_c), broadcast against ``phi``.
+        line: the circuit; default physics.md 2.5.
 
     Returns:
-        Saturation current (units of I_c) in the broadcast shape. At the data points of section 2.5 it is the
-        data; elsewhere see the assumptions 1 to 4 in the head of this module.
+        Saturation current (units of I_c) in the broadcast shape.
 
     Raises:
         InputError: a bias is outside the range, or a value is not finite.
     """
+    line = line or Line()
     phi, ib = np.broadcast_arrays(_checked_finite(phi, "phi"), _checked_bias(ib))
-    return _saturation(_Place(phi, ib), ib)[()]
+    flux = np.mod(phi, 1.0).ravel()
+    out = np.empty(flux.shape)
+    for bias in np.unique(ib):
+        mine = np.flatnonzero(ib.ravel() == bias)
+        d1, d2 = _starts(float(bias), line)
+        near = np.rint(flux[mine] * len(d1)).astype(np.int64)
+        near = [(near + shift) % len(d1) for shift in (-1, 0, 1)]
+        first, second = (np.concatenate([d[k] for k in near], axis=1) for d in (d1, d2))
+        out[mine] = _polished(flux[mine][:, None], first, second, bias, line).s.min(axis=1)
+    return out.reshape(phi.shape)[()]
 
 
-def rate(phi: ArrayLike, s: ArrayLike, ib: ArrayLike) -> NDArray[np.float64]:
-    """The mean rate of fluxons r = 2 pi f tau_0: zero exactly where ``s >= saturation(phi, ib)``, else positive.
+def edges_of(ib: float, line: Line, start: tuple[Floats, Floats] | None = None) -> tuple[float, float, float]:
+    """(plus, minus, s_max) of one bias, from its folds; ``start`` as for :func:`folds`, on any even grid."""
+    n = 800
+    phi = np.arange(n) / n
+    if start is not None:
+        near = np.rint(phi * len(start[0])).astype(np.int64) % len(start[0])
+        start = start[0][near], start[1][near]
+    found = folds(phi, ib, line, start)
+    s = found.s[:, 0]
+    after = np.roll(np.arange(n), -1)
+    # A corner between two nodes may be higher than both: there the two folds meet.
+    both = (
+        s
+        + (s[after] - s - found.slope[after, 0] / n)
+        / np.where(found.slope[:, 0] > found.slope[after, 0], found.slope[:, 0] - found.slope[after, 0], np.inf)
+        * found.slope[:, 0]
+    )
+    steep = np.maximum(np.abs(found.slope[:, 0]), np.abs(found.slope[after, 0])) / n
+    corner = np.where(both <= np.maximum(s, s[after]) + steep, both, -_NEVER)
+    largest = float(max(s.max(), corner.max()))
 
-    Falls monotonically with s and ends in a square root of ``saturation - s`` (a saddle-node). Negative s continues the
-    curve: r goes on growing, linearly in sqrt(saturation - s). Where the saturation is negative (no drive) the rate is
-    positive only for s below it.
+    def crossing(rising: bool) -> float | None:
+        signs = (s < 0.0) & (s[after] >= 0.0) if rising else (s >= 0.0) & (s[after] < 0.0)
+        where = np.flatnonzero(signs)
+        if len(where) == 0:
+            return None
+        k = where[0] if rising else where[-1]
+        low, high = 0.0, 1.0 / n
+        first, second = (np.concatenate([column[k], column[after[k]]])[None, :] for column in (found.d1, found.d2))
+        for _ in range(24):
+            middle = 0.5 * (low + high)
+            above = _polished(np.array([[phi[k] + middle]]), first, second, ib, line).s.min() >= 0.0
+            low, high = (low, middle) if above == rising else (middle, high)
+        return float(phi[k] + 0.5 * (low + high))
 
-    Args:
-        phi: flux (Phi0), any finite value, any shape.
-        s: current in the integration loop (units of I_c), meant for -0.5 and above, broadcast against ``phi``.
-        ib: nominal bias, 1.50 to 2.65 (units of I_c), broadcast against both.
-
-    Returns:
-        Dimensionless rate in the broadcast shape: 0 to about 0.3 for s >= 0. At nominal bias 2.0 and phi = 0.25, 0.35,
-        0.483 it passes through the data of section 2.5; elsewhere see assumptions 5 and 6 in the head of this module.
-
-    Raises:
-        InputError: a bias is outside the range, or a value is not finite.
-    """
-    phi, s, ib = np.broadcast_arrays(_checked_finite(phi, "phi"), _checked_finite(s, "s"), _checked_bias(ib))
-    place = _Place(phi, ib)
-    root = np.sqrt(np.maximum(_saturation(place, ib) - s, 0.0))
-    total = np.zeros(root.shape)
-    for (curve, last, slope), weight in zip(_slice_curves(), _slice_weights(place), strict=True):
-        total += weight * (curve(np.minimum(root, last)) + slope * np.maximum(root - last, 0.0))
-    return np.maximum(total, 0.0)[()]
-
-
-class _Place:
-    """Where a flux lies in its period.
-
-    ``v`` runs from 0 to 1 across the active range, ``gap`` from 0 to 1 across the rest of the period; each stays at its
-    end elsewhere. ``q`` is v with the first rise brought to the extent that it has in the tabulated shape.
-    """
-
-    def __init__(self, phi: NDArray[np.float64], ib: NDArray[np.float64]):
-        plus, minus = _linear(ib, _PHI_TH_PLUS), _linear(ib, _PHI_TH_MINUS)
-        self.width = 1.0 + minus - plus
-        offset = np.mod(phi - plus, 1.0)
-        offset = np.where(offset >= 1.0, 0.0, offset)  # the remainder of a tiny negative number rounds up to 1
-        self.active = offset <= self.width
-        self.v = np.minimum(offset / self.width, 1.0)
-        self.gap = np.clip((offset - self.width) / (1.0 - self.width), 0.0, 1.0)
-        # The shape is tabulated over q, which is v at bias index 10; the first rise keeps its extent in flux instead.
-        rise, flat = _knee()
-        stretch = np.interp(ib, [_SLICE_BIAS, _TABLE_BIAS[_PLATEAU_INDEX]], [_rise_stretch(), 1.0])
-        extent = _RISE_END * _PLATEAU_STEP * stretch
-        self.rise = np.minimum(extent / self.width, _LARGEST_RISE)
-        self.flat = np.maximum(flat, self.rise + _SHORTEST_FLAT)
-        self.rise_scale = rise / self.rise
-        self.fall_scale = (1.0 - flat) / (1.0 - self.flat)
-
-    def q(self) -> NDArray[np.float64]:
-        rise, flat = _knee()
-        middle = rise + (self.v - self.rise) * (flat - rise) / (self.flat - self.rise)
-        upper = 1.0 - (1.0 - self.v) * self.fall_scale
-        return np.where(self.v < self.rise, self.v * self.rise_scale, np.where(self.v < self.flat, middle, upper))
+    plus, minus = crossing(True), crossing(False)
+    if plus is None or minus is None:
+        middle = float(phi[int(np.argmin(s))] if s.min() >= 0.0 else phi[int(np.argmax(s))])
+        middle -= float(middle > 0.5)
+        return (middle, middle, largest) if s.min() >= 0.0 else (middle, middle - 1.0, largest)
+    plus -= float(plus > 0.75)
+    return plus, minus - 1.0 if minus > plus else minus, largest
 
 
-def _saturation(place: _Place, ib: NDArray[np.float64]) -> NDArray[np.float64]:
-    shape = _shape()
-    slope = shape.derivative()
-    inside = shape(place.q())
-    into = float(slope(1.0)) * place.fall_scale * (1.0 - place.width) / place.width
-    out = float(slope(0.0)) * place.rise_scale * (1.0 - place.width) / place.width
-    gap = place.gap
-    outside = gap * (1.0 - gap) * (into * (1.0 - gap) - out * gap)
-    return _linear(ib, _S_MAX) * np.where(place.active, inside, outside)
+def _edges(ib: ArrayLike, line: Line | None) -> Floats:
+    ib = _checked_bias(ib)
+    if line is None or line == Line():
+        from soen_event.physics.source import shipped_family
+
+        known = shipped_family()
+        return np.stack([np.interp(ib, known.edge_ib, column) for column in known.edges.T], axis=-1)
+    return np.array([_known_edges(float(x), line) for x in np.ravel(ib)]).reshape(*np.shape(ib), 3)
 
 
-def _slice_weights(place: _Place) -> list[NDArray[np.float64]]:
-    """How much each of the three measured fluxes counts; they add up to 1 everywhere."""
-    v = _slice_positions()
-    first = v[0] * place.rise / _slice_rise()  # this slice lies on the first rise and moves with it
-    low = _smooth_step((place.v - first) / (v[1] - first))
-    high = _smooth_step((place.v - v[1]) / (v[2] - v[1]))
-    back = np.where(place.active, 0.0, _smooth_step(place.gap))
-    return [1.0 - low + back, low - high, high - back]
+@lru_cache(maxsize=4096)
+def _known_edges(ib: float, line: Line) -> tuple[float, float, float]:
+    return edges_of(ib, line)
 
 
-def _smooth_step(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    x = np.clip(x, 0.0, 1.0)
-    return x * x * (3.0 - 2.0 * x)
+@lru_cache(maxsize=64)
+def _starts(ib: float, line: Line) -> tuple[Floats, Floats]:
+    """Phases near all low folds on an even grid of flux: from the shipped family, or searched."""
+    if line == Line():
+        from soen_event.physics.source import shipped_family
+
+        known = shipped_family()
+        k = int(np.clip(np.searchsorted(known.ib, ib), 1, len(known.ib) - 1))
+        first, second = (np.concatenate([d[k - 1], d[k]], axis=1) for d in (known.d1, known.d2))
+        return first, second
+    found = folds(np.arange(400) / 400, ib, line)
+    return found.d1, found.d2
 
 
-def _linear(ib: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.interp(ib, _TABLE_BIAS, values)
-
-
-def _range_at(bias: float) -> tuple[float, float]:
-    """The lower threshold and the width of the active range at one bias."""
-    plus = float(np.interp(bias, _TABLE_BIAS, _PHI_TH_PLUS))
-    return plus, 1.0 + float(np.interp(bias, _TABLE_BIAS, _PHI_TH_MINUS)) - plus
-
-
-@lru_cache(maxsize=1)
-def _slice_positions() -> tuple[float, ...]:
-    """v of the three slices at their own bias."""
-    plus, width = _range_at(_SLICE_BIAS)
-    return tuple((phi - plus) / width for phi, _, _ in _SLICES)
-
-
-@lru_cache(maxsize=1)
-def _slice_rise() -> float:
-    """The end of the first rise, in v, at the bias of the slices."""
-    return _RISE_END * _PLATEAU_STEP * _rise_stretch() / _range_at(_SLICE_BIAS)[1]
-
-
-@lru_cache(maxsize=1)
-def _knee() -> tuple[float, float]:
-    """q at the end of the first rise and at the end of the first plateau."""
-    width = _range_at(_TABLE_BIAS[_PLATEAU_INDEX])[1]
-    return _RISE_END * _PLATEAU_STEP / width, _FLAT_END * _PLATEAU_STEP / width
-
-
-@lru_cache(maxsize=1)
-def _shape() -> Any:
-    """Saturation over its maximum against q: bias index 10 up to phi = 0.30, then the slices at 0.35 and 0.483."""
-    from scipy.interpolate import PchipInterpolator
-
-    width = _range_at(_TABLE_BIAS[_PLATEAU_INDEX])[1]
-    top = float(np.interp(_SLICE_BIAS, _TABLE_BIAS, _S_MAX))
-    q = [*(np.arange(len(_PLATEAU)) * _PLATEAU_STEP / width), *_slice_positions()[1:], 1.0]
-    level = [*(_PLATEAU / _S_MAX[_PLATEAU_INDEX]), *(s[-1] / top for _, s, _ in _SLICES[1:]), 0.0]
-    return PchipInterpolator(q, level)
-
-
-@lru_cache(maxsize=1)
-def _rise_stretch() -> float:
-    """The factor by which the first rise is longer at 2.0 than at index 10, from the slice that lies on it."""
-    top = float(np.interp(_SLICE_BIAS, _TABLE_BIAS, _S_MAX))
-    q = float(np.min(_shape().solve(_SLICES[0][1][-1] / top, extrapolate=False)))
-    return (_SLICES[0][0] - _range_at(_SLICE_BIAS)[0]) / (q * _range_at(_TABLE_BIAS[_PLATEAU_INDEX])[1])
-
-
-@lru_cache(maxsize=1)
-def _slice_curves() -> tuple[tuple[Any, float, float], ...]:
-    """Per slice: monotone r against sqrt(saturation - s), its last abscissa (s = 0) and its slope there."""
-    from scipy.interpolate import PchipInterpolator
-
-    curves = []
-    for _, s, r in _SLICES:
-        root = np.sqrt(s[-1] - np.array(s[::-1]))
-        curve = PchipInterpolator(root, r[::-1])
-        curves.append((curve, float(root[-1]), float(curve.derivative()(root[-1]))))
-    return tuple(curves)
-
-
-def _checked_finite(value: ArrayLike, name: str) -> NDArray[np.float64]:
+def _checked_finite(value: ArrayLike, name: str) -> Floats:
     array = np.asarray(value, dtype=np.float64)
     if not np.all(np.isfinite(array)):
         bad = array[~np.isfinite(array)].ravel()[0]
@@ -290,7 +359,7 @@ def _checked_finite(value: ArrayLike, name: str) -> NDArray[np.float64]:
     return array
 
 
-def _checked_bias(ib: ArrayLike) -> NDArray[np.float64]:
+def _checked_bias(ib: ArrayLike) -> Floats:
     array = _checked_finite(ib, "ib")
     low, high = NOMINAL_BIAS
     outside = (array < low - 1e-9) | (array > high + 1e-9)
@@ -300,3 +369,121 @@ def _checked_bias(ib: ArrayLike) -> NDArray[np.float64]:
             "choose a bias in this range"
         )
     return np.clip(array, low, high)
+
+
+# ---------------------------------------------------------------------------------------------------------- in motion
+
+
+def line_slope(
+    d1: float,
+    v1: float,
+    d2: float,
+    v2: float,
+    d3: float,
+    v3: float,
+    d4: float,
+    v4: float,
+    s: float,
+    flux: float,
+    C: Any,
+) -> tuple:
+    """Accelerations of the four junctions. ``flux`` = 2 pi phi; C: (1/beta_1 ... 1/beta_4, ib, ib_2, ib_3, 1/beta_c)."""
+    theta = ((d1 - flux) * C[0] + d2 * C[1] + d3 * C[2] + C[4]) / (C[0] + C[1] + C[2])
+    i34 = (d3 - d4) * C[3]
+    return (
+        ((theta - d1 + flux) * C[0] - v1 - math.sin(d1)) * C[7],
+        ((theta - d2) * C[1] - v2 - math.sin(d2)) * C[7],
+        ((theta - d3) * C[2] - i34 + C[5] - v3 - math.sin(d3)) * C[7],
+        (i34 + C[6] - s - v4 - math.sin(d4)) * C[7],
+    )
+
+
+def line_rate(y: Any, s: float, phi: float, C: Any, h: float, tolerance: float, longest: float) -> float:
+    """Mean phase rate r = 2 pi f tau_0 at constant current ``s`` and flux; 0 if no turn is seen in ``longest`` tau_0.
+
+    ``y``: (d_1, v_1, ... d_4, v_4, t) to start from, and where it ended, turned back below 2 pi; t: how long ago junction 4 passed pi,
+    -1 if it did not. ``h``: step in tau_0. Fourth-order Runge-Kutta until two periods of junction 4 agree to ``tolerance`` or 40 have
+    passed; a period of more than 150 tau_0 need not be repeated, since the circuit forgets in its bottleneck how it began.
+    """
+    d1, v1, d2, v2, d3, v3, d4, v4 = y[0], y[1], y[2], y[3], y[4], y[5], y[6], y[7]
+    flux = TWO_PI * phi
+    target = TWO_PI * math.floor((d4 - math.pi) / TWO_PI) + 3.0 * math.pi
+    t = 0.0
+    last = -y[8]
+    previous = -1.0
+    slips = 0
+    if y[8] >= 0.0:
+        slips = 1
+    g = 0.5 * h
+    p = h / 6.0
+    while t < longest:
+        a1, a2, a3, a4 = line_slope(d1, v1, d2, v2, d3, v3, d4, v4, s, flux, C)
+        w1, w2, w3, w4 = v1 + g * a1, v2 + g * a2, v3 + g * a3, v4 + g * a4
+        b1, b2, b3, b4 = line_slope(d1 + g * v1, w1, d2 + g * v2, w2, d3 + g * v3, w3, d4 + g * v4, w4, s, flux, C)
+        x1, x2, x3, x4 = v1 + g * b1, v2 + g * b2, v3 + g * b3, v4 + g * b4
+        c1, c2, c3, c4 = line_slope(d1 + g * w1, x1, d2 + g * w2, x2, d3 + g * w3, x3, d4 + g * w4, x4, s, flux, C)
+        z1, z2, z3, z4 = v1 + h * c1, v2 + h * c2, v3 + h * c3, v4 + h * c4
+        e1, e2, e3, e4 = line_slope(d1 + h * x1, z1, d2 + h * x2, z2, d3 + h * x3, z3, d4 + h * x4, z4, s, flux, C)
+        before, rate = d4, v4
+        d1 += p * (v1 + 2.0 * (w1 + x1) + z1)
+        d2 += p * (v2 + 2.0 * (w2 + x2) + z2)
+        d3 += p * (v3 + 2.0 * (w3 + x3) + z3)
+        d4 += p * (v4 + 2.0 * (w4 + x4) + z4)
+        v1 += p * (a1 + 2.0 * (b1 + c1) + e1)
+        v2 += p * (a2 + 2.0 * (b2 + c2) + e2)
+        v3 += p * (a3 + 2.0 * (b3 + c3) + e3)
+        v4 += p * (a4 + 2.0 * (b4 + c4) + e4)
+        if d4 >= target:  # place the crossing on the cubic through both ends and their slopes
+            bend = 3.0 * (d4 - before) - h * (2.0 * rate + v4)
+            twist = 2.0 * (before - d4) + h * (rate + v4)
+            x = (target - before) / (d4 - before)
+            for _ in range(3):
+                value = before + x * (h * rate + x * (bend + x * twist))
+                slope = h * rate + x * (2.0 * bend + 3.0 * x * twist)
+                if slope > 0.0:
+                    x -= (value - target) / slope
+            crossing = t + x * h
+            slips += 1
+            if slips >= 2:
+                period = crossing - last
+                if period > 150.0 or (slips >= 3 and abs(period - previous) < tolerance * period) or slips >= 40:
+                    turns = TWO_PI * math.floor(d4 / TWO_PI)
+                    y[0], y[2], y[4], y[6] = d1 - turns, d2 - turns, d3 - turns, d4 - turns
+                    y[1], y[3], y[5], y[7], y[8] = v1, v2, v3, v4, t + h - crossing
+                    return TWO_PI / period
+                previous = period
+            last = crossing
+            target += TWO_PI
+        t += h
+    return 0.0
+
+
+def lingering(u: float, k: int, s: Any, gain: Any) -> float:
+    """Time that the folds of column ``k`` (``s``, ``gain``: (columns, folds)) take together, ``u`` below the lowest; tau_0."""
+    total = 0.0
+    for m in range(s.shape[1]):
+        if s[k, m] < 100.0:
+            total += math.pi / math.sqrt(gain[k, m] * (s[k, m] - s[k, 0] + u))
+    return total
+
+
+def line_rates(s: Any, gain: Any, phi: Any, a: Any, C: Any, h: float, tolerance: float, y: Any, out: Any) -> None:
+    """Fill ``out[j, k]`` with the rate at s[k, 0] - a[j]^2, a[0] left out, and flux phi[k]; ``y``: room for 9 numbers.
+
+    ``s``, ``gain``: (columns, folds), of the folds. Once a period is long and mostly spent at folds, what is not hardly changes any more,
+    and the rest of the column follows from :func:`lingering` (against integration: within 5e-5).
+    """
+    for k in range(phi.shape[0]):
+        for m in range(8):
+            y[m] = 0.0
+        y[8] = -1.0
+        rest = -1.0
+        for j in range(a.shape[0] - 1, 0, -1):  # from fast to slow, each from where the last one ran
+            u = a[j] * a[j]
+            known = lingering(u, k, s, gain)
+            if rest >= 0.0:
+                out[j, k] = TWO_PI / (known + rest)
+                continue
+            out[j, k] = line_rate(y, s[k, 0] - u, phi[k], C, h, tolerance, 50000.0)
+            if 0.0 < out[j, k] < TWO_PI / LONG and known < TWO_PI / out[j, k] < 1.25 * known:
+                rest = TWO_PI / out[j, k] - known

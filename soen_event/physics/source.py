@@ -17,13 +17,17 @@ import json
 import math
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from soen_event.physics import squid
+from soen_event.errors import InputError
+from soen_event.physics import family, squid, tablefile
+from soen_event.physics.family import Family
+from soen_event.physics.rtti import Line
 
 if TYPE_CHECKING:
     from soen_event.device import Device
@@ -181,6 +185,12 @@ def source(sources: Sources, row: int, phi: float, i: float) -> tuple:
     return r, g_phi, g_i, u
 
 
+def rates_at(shape: Any, scale: Any, cells: Any, levels: Any, phi: Any, i: Any, out: Any) -> None:
+    """Fill ``out`` with the rates of the first table at fluxes ``phi`` and currents ``i``, all of one length."""
+    for k in range(phi.shape[0]):
+        out[k] = source_at(shape, scale, cells, levels, 0, phi[k], i[k])[0]
+
+
 # --------------------------------------------------------------------------- building the tables (once per device, not in the loop)
 
 _VERSION = 1
@@ -239,7 +249,7 @@ class Table(NamedTuple):
     rest: np.ndarray
 
 
-def _assemble(
+def assemble(
     r: np.ndarray,
     a: np.ndarray,
     y: np.ndarray,
@@ -251,6 +261,7 @@ def _assemble(
     offset: float = 0.0,
     rest: np.ndarray | None = None,
 ) -> Table:
+    """A table from rates ``r`` on the nodes ``a`` and ``y``, and its level curve (value, slope in y, gain) at even y."""
     value, slope, gain = curve
     per = (len(value) - 1) / y[-1]
     levels = np.column_stack([value, slope / per, gain, np.zeros_like(gain)])
@@ -270,8 +281,17 @@ def _ri_levels(b: float, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return fold["i"], -fold["slope"], fold["gain"]
 
 
-def rates_on_grid(beta_c: float, b: float, axes: dict | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Integrate the junction equations on the table's nodes: (a nodes, y nodes, r[a, y]); seconds of CPU."""
+def rates_on_grid(
+    beta_c: float,
+    b: float,
+    axes: dict | None = None,
+    progress: Callable[[float, float], None] | None = None,
+    workers: int = 1,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Integrate the junction equations on the table's nodes: (a nodes, y nodes, r[a, y]); seconds of CPU.
+
+    ``progress`` is called with (columns done, columns); ``workers``: threads.
+    """
     from soen_event.engine.jit import compile_function
 
     axes = axes or _AXES
@@ -280,7 +300,19 @@ def rates_on_grid(beta_c: float, b: float, axes: dict | None = None) -> tuple[np
     fold = squid.static_fold(0.5 - y, b)
     r = np.empty((len(a), len(y)))
     step = min(0.05, 0.25 * beta_c)
-    compile_function(squid.rate_grid)(a, 0.5 - y, b, beta_c, fold["i"], fold["d1"], fold["d2"], step, r)
+    kernel: Any = compile_function(squid.rate_grid, persistent=True)
+
+    def column(k: int) -> None:
+        out = np.empty((len(a), 1))
+        one = slice(k, k + 1)
+        kernel(a, 0.5 - y[one], b, beta_c, fold["i"][one], fold["d1"][one], fold["d2"][one], step, out)
+        r[:, k] = out[:, 0]
+
+    column(0)  # compiles
+    with ThreadPoolExecutor(max(workers, 1)) as pool:
+        for done, _ in enumerate(pool.map(column, range(1, len(y))), start=2):
+            if progress is not None:
+                progress(float(done), float(len(y)))
     return a, y, r
 
 
@@ -292,56 +324,34 @@ def _cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "soen_event"
 
 
-def key_of(parameters: dict[str, Any]) -> str:
-    """Short name of what a stored array depends on."""
-    text = json.dumps(parameters, sort_keys=True)
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+def _parameters(beta_c: float, b: float) -> dict[str, Any]:
+    return {"kind": "ri", "generator": _VERSION, "beta_c": float(beta_c), "b": float(b), **_AXES}
 
 
-def _key(beta_c: float, b: float) -> str:
-    return key_of({"version": _VERSION, "beta_c": float(beta_c), "b": float(b), **_AXES})
+def _cached(
+    name: str, parameters: dict[str, Any], generate: Callable[[], dict[str, np.ndarray]]
+) -> dict[str, np.ndarray]:
+    """Arrays with exactly these parameters: shipped (``default_<name>.npz``), from the user's cache, or made now and kept there."""
+    key = hashlib.blake2b(json.dumps(parameters, sort_keys=True).encode(), digest_size=8).hexdigest()
+    kept = _cache_folder() / f"{name}_{key}.npz"
+    for path in (Path(__file__).with_name(f"default_{name}.npz"), kept):
+        with contextlib.suppress(InputError):  # a damaged file is made again
+            found, arrays = tablefile.read(path)
+            if found == parameters:
+                return arrays
+    arrays = generate()
+    with contextlib.suppress(OSError):  # a read-only home costs the time each time, nothing else
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        tablefile.write(kept, parameters, arrays)
+    return arrays
 
 
-def _read_rates(path: Path, key: str) -> np.ndarray | None:
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            rates = stored["r"]
-            if str(stored["key"]) == key and hashlib.blake2b(rates.tobytes(), digest_size=8).hexdigest() == str(
-                stored["sum"]
-            ):
-                return rates
-    except (OSError, KeyError, ValueError, EOFError):
-        pass
-    except Exception as trouble:  # a truncated zip raises zipfile.BadZipFile, which is no OSError
-        if type(trouble).__name__ != "BadZipFile":
-            raise
-    return None
-
-
-def _write_rates(path: Path, key: str, rates: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        np.savez_compressed(file, r=rates, key=key, sum=hashlib.blake2b(rates.tobytes(), digest_size=8).hexdigest())
-    os.replace(temporary, path)
-
-
-def kept(kind: str, key: str, make: Callable[[], np.ndarray]) -> np.ndarray:
-    """The array of a device that ships with the package or lies in the user's cache folder, with checksum; else it is made and kept."""
-    shipped = Path(__file__).with_name(f"default_{kind}.npz")
-    mine = _cache_folder() / f"{kind}_{key}.npz"
-    for path in (shipped, mine):
-        values = _read_rates(path, key)
-        if values is not None:
-            return values
-    values = make()
-    with contextlib.suppress(OSError):  # a read-only home costs a few seconds each time, nothing else
-        _write_rates(mine, key, values)
-    return values
-
-
-def _rates(beta_c: float, b: float) -> np.ndarray:
-    return kept("ri", _key(beta_c, b), lambda: rates_on_grid(beta_c, b)[2])
+def _rates(
+    beta_c: float, b: float, progress: Callable[[float, float], None] | None = None, workers: int = 1
+) -> np.ndarray:
+    return _cached("ri", _parameters(beta_c, b), lambda: {"r": rates_on_grid(beta_c, b, None, progress, workers)[2]})[
+        "r"
+    ]
 
 
 def fitted_rate(phi: Any, i: Any) -> np.ndarray:
@@ -365,7 +375,7 @@ def _ri_table(beta_c: float, beta_1: float, beta_2: float, kind: str) -> Table:
     else:
         r = _rates(beta_c, b)
     shift = (beta_2 - beta_1) / (2.0 * squid.TWO_PI)
-    return _assemble(r, a, y, _AXES, curve, True, shift, float(np.abs(curve[1]).max()), rest=squid.rest_table(b))
+    return assemble(r, a, y, _AXES, curve, True, shift, float(np.abs(curve[1]).max()), rest=squid.rest_table(b))
 
 
 def ri_table(device: Device, kind: str | None = None) -> Table:
@@ -373,35 +383,63 @@ def ri_table(device: Device, kind: str | None = None) -> Table:
 
     The shipped default loads at once; another device's table takes seconds and is kept in the user's cache folder with a checksum.
     """
-    return _ri_table(device.beta_c, device.beta_1, device.beta_2, kind or device.source)
+    kind = kind or device.source
+    if device.rate_table and kind == "table":
+        from soen_event.physics.rate_table import of_device
+
+        own = of_device(device, "ri")
+        if own is not None:
+            return own.source()
+    return _ri_table(device.beta_c, device.beta_1, device.beta_2, kind)
+
+
+def rtti_family(
+    beta_c: float, line: Line, progress: Callable[[float, float], None] | None = None, workers: int = 1
+) -> Family:
+    """RTTI rates at a row of biases: shipped for the default device, else made once (half a minute) and kept."""
+    parameters = {"kind": "rtti", "generator": family.VERSION, "beta_c": float(beta_c), **line._asdict()}
+    arrays = _cached("rtti", parameters, lambda: family.packed(family.generate(beta_c, line, None, progress, workers)))
+    return family.unpacked(arrays)
+
+
+_kept_family = lru_cache(maxsize=8)(rtti_family)
+
+
+def shipped_family() -> Family:
+    """The family of the default device."""
+    return _kept_family(0.3, Line())
+
+
+def rtti_from_samples(ib: float, samples: dict[str, np.ndarray], a: np.ndarray, a_bend: float) -> Table:
+    """A table from :func:`soen_event.physics.family.sampled`: its level is ib - s_sat(phi)."""
+    n_y = samples["rate"].shape[1] - 1
+    curve = (ib - samples["s"], -samples["slope"], samples["gain"])
+    steepest = float(np.abs(curve[1]).max())
+    y = np.linspace(0.0, 1.0, n_y + 1)
+    return assemble(samples["rate"], a, y, {"a_bend": a_bend}, curve, False, 0.0, steepest, -float(samples["origin"]))
 
 
 @lru_cache(maxsize=64)
-def rtti_table(ib: float) -> Table:
-    """Table of the empirical RTTI source function (:mod:`soen_event.physics.rtti`) at nominal bias ``ib``.
+def _rtti_table(ib: float, beta_c: float, beta_1: float, beta_2: float) -> Table:
+    line = Line(beta_1, beta_2)
+    kept = _kept_family(beta_c, line)
+    return rtti_from_samples(ib, family.sampled(kept, ib, line), kept.a, family.A_BEND)
 
-    Its level is ib - s_sat(phi), periodic and without mirror symmetry; the saddle-node gain is the RI mid-range value, since no
-    transient of an RTTI circuit is tabulated in physics.md 2.5.
+
+def rtti_table(ib: float, device: Device | None = None) -> Table:
+    """Table of the RTTI source function at nominal bias ``ib`` from its junctions; ``device`` default: the default device.
+
+    A bias costs some 60 ms. The shipped family serves the default device; another device's takes half a minute, once.
     """
-    from soen_event.physics import rtti
+    if device is not None and device.rate_table:
+        from soen_event.physics.rate_table import of_device
 
-    n_y, n_level = 400, 800
-    a = _nodes(96, math.sqrt(2.2), _AXES["a_bend"])
-    origin = 0.5 * (
-        rtti.threshold_flux(ib)[0] + rtti.threshold_flux(ib)[1]
-    )  # the middle of the dead band: no cell straddles the seam
-    y = np.linspace(0.0, 1.0, n_y + 1)
-    saturation = np.asarray(rtti.saturation(y + origin, ib))
-    s = saturation[None, :] - (a * a)[:, None]
-    r = np.asarray(rtti.rate(np.broadcast_to(y + origin, s.shape), s, ib))
-    r[:, -1] = r[:, 0]
-    z = np.linspace(0.0, 1.0, n_level + 1)
-    value = ib - np.asarray(rtti.saturation(z + origin, ib))
-    from scipy.interpolate import PchipInterpolator
-
-    slope = PchipInterpolator(z, value)(z, 1)
-    curve = (value, slope, np.full(n_level + 1, 0.26))
-    return _assemble(r, a, y, _AXES, curve, False, 0.0, float(np.abs(np.gradient(value, z)).max()), -float(origin))
+        own = of_device(device, "rtti")
+        if own is not None:
+            return own.source(ib)
+    if device is None:
+        return _rtti_table(ib, 0.3, squid.TWO_PI / 4.0, squid.TWO_PI / 4.0)
+    return _rtti_table(ib, device.beta_c, device.beta_1, device.beta_2)
 
 
 def evaluate(table: Table, u: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -436,9 +474,13 @@ def stack(tables: list[Table]) -> Sources:
     return Sources(shape, scale, cells, levels, rest)
 
 
-if __name__ == "__main__":  # regenerate the shipped default
-    from soen_event.device import Device
-
-    standard = Device()
-    rates = rates_on_grid(standard.beta_c, standard.beta_1)[2]
-    _write_rates(Path(__file__).with_name("default_ri.npz"), _key(standard.beta_c, standard.beta_1), rates)
+if __name__ == "__main__":  # regenerate what is shipped
+    _here = Path(__file__)
+    for _name in ("ri", "rtti"):
+        _here.with_name(f"default_{_name}.npz").unlink(missing_ok=True)
+    os.environ["SOEN_CACHE_DIR"] = str(_here.parent / "made")
+    _rates(0.3, squid.TWO_PI / 4.0)
+    rtti_family(0.3, Line())
+    for _made in (_here.parent / "made").glob("*.npz"):
+        os.replace(_made, _here.with_name(f"default_{_made.name.split('_')[0]}.npz"))
+    (_here.parent / "made").rmdir()

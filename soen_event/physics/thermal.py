@@ -292,22 +292,23 @@ def _neck(phi: np.ndarray, b: float) -> Bottleneck:
     return Bottleneck(fold["gain"], fold["kappa"], -2.0 * slope * (0.5 - phi))
 
 
-def _correction_key(beta_c: float, b: float) -> str:
-    return source.key_of({"warm": _VERSION, "beta_c": float(beta_c), "b": float(b), "at": _AT, "fluxes": _FLUXES})
+def _parameters(beta_c: float, b: float) -> dict[str, Any]:
+    where = {"at": [list(x) for x in _AT], "fluxes": list(_FLUXES)}
+    return {"kind": "warm", "generator": _VERSION, "beta_c": float(beta_c), "b": float(b), **where}
 
 
 @lru_cache(maxsize=16)
-def _correction(beta_c: float, b: float, effort: float = 1.0) -> np.ndarray:
+def _correction(beta_c: float, b: float) -> np.ndarray:
     """:func:`measured` for a device, from the package or the user's cache folder if it is known there."""
 
-    def make() -> np.ndarray:
+    def make() -> dict[str, np.ndarray]:
         sys.stderr.write(
             f"soen-event: measuring how noise moves the fluxons of beta_c = {beta_c:g}, beta = {b:g}; once for every device, a minute ...\n"
         )
         cold = source._ri_table(beta_c, b, b, "table")
-        return measured(beta_c, b, lambda u, phi: evaluate(cold, u, 0.5 - phi), effort)
+        return {"log": measured(beta_c, b, lambda u, phi: evaluate(cold, u, 0.5 - phi))}
 
-    return source.kept("warm", _correction_key(beta_c, b), make)
+    return source._cached("warm", _parameters(beta_c, b), make)["log"]
 
 
 @lru_cache(maxsize=64)
@@ -369,9 +370,10 @@ if __name__ == "__main__":  # regenerate the shipped default, four times as care
     from pathlib import Path
 
     from soen_event.device import Device
+    from soen_event.physics import tablefile
 
     standard = Device()
     b = standard.beta_1
     table = source._ri_table(standard.beta_c, b, b, "table")
     values = measured(standard.beta_c, b, lambda u, phi: evaluate(table, u, 0.5 - phi), 4.0)
-    source._write_rates(Path(__file__).with_name("default_warm.npz"), _correction_key(standard.beta_c, b), values)
+    tablefile.write(Path(__file__).with_name("default_warm.npz"), _parameters(standard.beta_c, b), {"log": values})
