@@ -43,14 +43,14 @@ def line(ax: Any, xs: np.ndarray, groups: list[np.ndarray], name: str, colour: s
     ax.plot(xs, means, color=colour, marker=marker, ms=4.0, lw=1.4, label=name, **how)
 
 
-def _is_sound(what: dict[str, Any], **but: Any) -> bool:
-    """Whether a point has nothing imperfect except what is named in ``but``."""
-    return all(what[name] == but.get(name, 0) for name in ("percent", "bits", "dead") if but.get(name, 0) is not any)
+def _only(what: dict[str, Any], name: str) -> bool:
+    """Whether nothing is imperfect but, perhaps, what is called ``name``."""
+    return all(what[other] == 0 for other in ("percent", "bits", "dead") if other != name)
 
 
 def _spread_panel(ax: Any, studies: Sequence[Results]) -> None:
     def chosen(what: dict[str, Any]) -> bool:
-        return what["quantity"] == "all" and _is_sound(what, percent=any)
+        return what["quantity"] == "all" and _only(what, "percent")
 
     for readout, name, colour, marker in READOUT_LINES:
         line(ax, *series(studies, "percent", chosen, readout), name, colour, marker)
@@ -66,7 +66,7 @@ def _quantities_panel(ax: Any, studies: Sequence[Results]) -> None:
 
         def chosen(what: dict[str, Any], quantity: str = quantity) -> bool:
             mine = what["quantity"] == quantity or what["percent"] == 0.0
-            return mine and _is_sound(what, percent=any)
+            return mine and _only(what, "percent")
 
         xs, groups = series(studies, "percent", chosen, "trained")
         if len(xs) > 1:
@@ -79,7 +79,7 @@ def _quantities_panel(ax: Any, studies: Sequence[Results]) -> None:
 
 def _bits_panel(ax: Any, studies: Sequence[Results]) -> None:
     def perfect(kind: str) -> Choice:
-        return lambda what: what["levels"] == kind and what["bits"] > 0 and _is_sound(what, bits=any)
+        return lambda what: what["levels"] == kind and what["bits"] > 0 and _only(what, "bits")
 
     def fabricated(what: dict[str, Any]) -> bool:
         return what["quantity"] == "all" and what["bits"] > 0 and what["percent"] == PUBLISHED
@@ -92,6 +92,7 @@ def _bits_panel(ax: Any, studies: Sequence[Results]) -> None:
     for readout, name, colour, marker in READOUT_LINES:
         told = f"fitted, {PUBLISHED:g} % spread, {name.removeprefix('readout ')}"
         line(ax, *series(studies, "bits", fabricated, readout), told, colour, marker)
+    ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set_xlabel("bits of a weight")
     ax.set_title("Few levels")
     ax.legend(loc="lower right")
@@ -99,7 +100,7 @@ def _bits_panel(ax: Any, studies: Sequence[Results]) -> None:
 
 def _dead_panel(ax: Any, studies: Sequence[Results]) -> None:
     def chosen(what: dict[str, Any]) -> bool:
-        return _is_sound(what, dead=any)
+        return _only(what, "dead")
 
     for readout, name, colour, marker in READOUT_LINES:
         xs, groups = series(studies, "dead", chosen, readout)
@@ -117,11 +118,12 @@ def draw(studies: Sequence[Results], path: Path) -> None:
     small = {"font.size": 8.5, "axes.titlesize": 9.5, "legend.fontsize": 7.5, "legend.frameon": False}
     with matplotlib.rc_context(small):
         figure = Figure(figsize=(10.0, 7.2), layout="constrained", facecolor="white")
-        panels = figure.subplots(2, 2, sharey=True)
+        panels = figure.subplots(2, 2)
         fillers = (_spread_panel, _quantities_panel, _bits_panel, _dead_panel)
         for ax, fill in zip(panels.flat, fillers, strict=True):
             fill(ax, studies)
-            ax.set_ylim(0.0, 100.0)
+            lowest = min(float(np.min(drawn.get_ydata())) for drawn in ax.get_lines() if drawn.get_label()[0] != "_")
+            ax.set_ylim(max(10.0 * (lowest // 10.0) - 20.0, 0.0), 100.0)
             ax.grid(axis="y", color=plotting.PALE, lw=0.8)
             ax.set_axisbelow(True)
             ax.spines[["top", "right"]].set_visible(False)

@@ -50,18 +50,18 @@ def table(studies: Sequence[montecarlo.Results]) -> str:
     """A line a point; of every readout the mean over the chips, their standard deviation, and the worst chip, in %."""
     first = studies[0].points[0]
     lines = [
-        f"test accuracy in % on {first['test']} digits ({first['train']} for training): mean, standard deviation and worst over the chips",
-        f"{'':48}{'chips':>6}" + "".join(f"{name:>20}" for name in READOUTS.values()) + f"{'spikes':>9}{'silent':>8}",
+        f"test accuracy in % on {first['test']} digits, {first['train']} for training; spikes a digit; neurons that never spike",
+        f"{'':48}" + "".join(f"{name:^24}" for name in READOUTS.values()),
+        f"{'':42}{'chips':>6}" + len(READOUTS) * f"{'mean':>10}{'std':>6}{'worst':>8}" + f"{'spikes':>9}{'silent':>8}",
     ]
     for results in studies:
         for k, what in enumerate(results.points):
-            row = f"{label(what):48}{len(results.seeds):>6}"
+            row = f"{label(what):42}{len(results.seeds):>6}"
             for name in READOUTS:
                 found = 100.0 * results.array(name)[k]
-                one = len(found) == 1
-                row += f"{np.mean(found):>10.1f}" + (
-                    10 * " " if one else f"{np.std(found, ddof=1):>5.1f}{found.min():>5.0f}"
-                )
+                several = len(found) > 1
+                row += f"{np.mean(found):>10.1f}"
+                row += f"{np.std(found, ddof=1):>6.1f}{found.min():>8.1f}" if several else f"{'':14}"
             row += f"{results.mean('spikes')[k]:>9.0f}{results.mean('silent')[k]:>8.1f}"
             lines.append(row)
     return "\n".join(lines)
