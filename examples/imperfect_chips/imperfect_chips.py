@@ -51,7 +51,7 @@ def table(studies: Sequence[montecarlo.Results]) -> str:
     first = studies[0].points[0]
     lines = [
         f"test accuracy in % on {first['test']} digits, {first['train']} for training; spikes a digit; neurons that never spike",
-        f"{'':48}" + "".join(f"{name:^24}" for name in READOUTS.values()),
+        (48 * " " + "".join(f"{name:^24}" for name in READOUTS.values())).rstrip(),
         f"{'':42}{'chips':>6}" + len(READOUTS) * f"{'mean':>10}{'std':>6}{'worst':>8}" + f"{'spikes':>9}{'silent':>8}",
     ]
     for results in studies:
