@@ -16,7 +16,7 @@ light source   every such spike injects pairs until the photons of all its waveg
 photons        what of that leaves as light
 ============== ====================================================================================================
 
-Drawn = stored + dissipated + emitted, for every part and in total. Light that arrives from outside is not booked as drawn. Cooling is a
+Drawn = stored + passed + dissipated + emitted, for every part; in total nothing is passed. Light that arrives from outside is not booked as drawn. Cooling is a
 factor on all that is dissipated or emitted in the cold; it is an assumption with a name, like every other number here.
 """
 
@@ -113,10 +113,12 @@ def _positive(value: Any) -> bool:
 
 @dataclass(frozen=True)
 class Entry:
-    """Energies in J: drawn from supplies; stored in loops; dissipated in junctions, leak, purge, detectors, amplifiers, sources; light."""
+    """Energies in J: drawn from supplies; stored in loops; passed on to loops that load this one (nothing in total); dissipated in
+    junctions, leak, purge, detectors, amplifiers, sources; light."""
 
     drawn: float = 0.0
     stored: float = 0.0
+    passed: float = 0.0
     junctions: float = 0.0
     leak: float = 0.0
     purge: float = 0.0
@@ -131,11 +133,12 @@ class Entry:
 
     @property
     def residual(self) -> float:
-        """drawn - stored - dissipated - emitted: 0 but for rounding."""
+        """drawn - stored - passed - dissipated - emitted: 0 but for rounding."""
         return math.fsum(
             (
                 self.drawn,
                 -self.stored,
+                -self.passed,
                 -self.junctions,
                 -self.leak,
                 -self.purge,
@@ -261,20 +264,15 @@ def ledger(recording: Recording, assumptions: Assumptions | None = None) -> Ledg
     Needs detections (``record`` with "detections" or "photons") of all detectors; everything else is always recorded.
 
     Raises:
-        InputError: detections were not recorded; or loops load each other through collection loops, where a loop's energy is not its own.
+        InputError: detections were not recorded.
     """
     known = assumptions if assumptions is not None else Assumptions()
     plan = recording.plan
-    if len(plan.arrays.load_loop):
-        raise InputError(
-            "energy.ledger: loops of this network load each other through collection loops, and share energy that belongs to none of "
-            "them; leave collection_inductance out to book energies"
-        )
     parts: dict[str, Entry] = {}
     whole = recording.energy["loops"]
     for name in plan.loop_ids:
         found = whole[name]
-        parts[name] = Entry(**{x: float(found[x]) for x in ("drawn", "stored", "junctions", "leak", "purge")})
+        parts[name] = Entry(**{x: float(found[x]) for x in ("drawn", "stored", "passed", "junctions", "leak", "purge")})
     loops = _sum(parts.values())
     detections = 0
     booked = []

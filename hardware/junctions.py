@@ -75,7 +75,10 @@ from soen_event.plan import PULSE, QUANTA
 
 RI, RTTI = 0, 1
 REACHED, LOG_FULL, HEAP_FULL, SPIKED = range(4)
-IB2, IB3 = Line().ib_2, Line().ib_3  # biases of the two junctions of an RTTI dendrite's transmission line (physics.md 2.5)
+IB2, IB3 = (
+    Line().ib_2,
+    Line().ib_3,
+)  # biases of the two junctions of an RTTI dendrite's transmission line (physics.md 2.5)
 BETA_LINE = Line().beta_3  # and beta_4
 
 

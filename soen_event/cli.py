@@ -274,13 +274,21 @@ def plot(
 @app.command()
 def validate(
     what: Annotated[
-        str | None, typer.Argument(metavar="[circuit]", help="circuit: the engine against junction-level circuits.")
+        str | None,
+        typer.Argument(
+            metavar="[circuit|noise]",
+            help="circuit: the engine against junction-level circuits. noise: against noisy ones, at a temperature.",
+        ),
     ] = None,
     full: Annotated[bool, typer.Option("--full", metavar="", help="Also the long checks, in a minute or so.")] = False,
     cases: Annotated[
         int | None, typer.Option("--cases", metavar="N", help="circuit: number of random cases; 40 if not given.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", help="circuit: seed of the cases.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="circuit, noise: seed of the cases.")] = 0,
+    temperature: Annotated[
+        float | None,
+        typer.Option("--temperature", metavar="K", help="noise: of the device, up to 20 K; 4.2 if not given."),
+    ] = None,
     resolution: Annotated[
         str, typer.Option("--resolution", metavar="NAME", help="circuit: fluxon, flow or auto.")
     ] = "fluxon",
@@ -293,10 +301,18 @@ def validate(
     """Check the physics of this installation against published and circuit-level numbers.
 
     "soen validate circuit" runs random dendrites, trees and neurons in the engine and as junction-level circuits, in about a
-    minute, and holds the differences against what is promised.
+    minute, and holds the differences against what is promised. "soen validate noise" compares rates and intervals of fluxons near
+    threshold, and the fluxons of pulses, with circuits that have thermal noise, in two or three minutes.
 
     Exit code 1 if a check fails.
     """
+    if temperature is not None and what != "noise":
+        raise InputError('soen validate: --temperature belongs to "soen validate noise"')
+    if what == "noise":
+        if cases is not None or plot is not None or resolution != "fluxon":
+            raise InputError('soen validate: --cases, --plot and --resolution belong to "soen validate circuit"')
+        _validate_noise(4.2 if temperature is None else temperature, seed, json_)
+        return
     if what is not None:
         _validate_circuit(what, cases, seed, resolution, plot, overwrite, json_)
         return
@@ -326,12 +342,29 @@ def validate(
         raise _Ended(FAILURE)
 
 
+def _validate_noise(temperature: float, seed: int, json_: bool) -> None:
+    """The engine against circuits with thermal noise."""
+    from hardware import warm
+
+    with _spinner() as show:
+        found = warm.report(temperature, seed, show=show)
+    if json_:
+        _print_json({**found.as_dict(), "versions": _versions()})
+    else:
+        print(found)
+        print("\nall as promised" if found.ok else "\nFAILS: see the rows above")
+    if not found.ok:
+        raise _Ended(FAILURE)
+
+
 def _validate_circuit(
     what: str, cases: int | None, seed: int, resolution: str, plot: str | None, overwrite: bool, json_: bool
 ) -> None:
     """The engine against junction-level circuits."""
     if what != "circuit":
-        raise InputError(f'soen validate: {what!r} is unknown{nearest(what, ["circuit"])}; give "circuit", or nothing')
+        raise InputError(
+            f'soen validate: {what!r} is unknown{nearest(what, ["circuit", "noise"])}; give "circuit", "noise", or nothing'
+        )
     from hardware import fidelity
     from soen_event.physics.random import checked_seed
     from soen_event.simulate import RESOLUTIONS

@@ -1337,6 +1337,9 @@ class Recording:
         pi (of a flowing loop: turns of its phase times ib). Drawn is the sum of the others. The phase within the turn
         holds no energy here. A loop's energies are those at its own last event: what it stored then is counted as
         ``stored`` although some of it has leaked away since.
+
+        Loops that load each other store q B q/2 together, a loop q_k (B q)_k/2 of it, at the end of the run; ``passed`` is what one has
+        passed on to the others, which is nothing in total.
         """
         plan = self.plan
         missing = [name for name in _COLUMNS if name not in self._progress]
@@ -1344,9 +1347,12 @@ class Recording:
             raise InputError(f"Recording.energy: this recording does not hold {', '.join(missing)}; run it again")
         unit = plan.device.josephson_energy_J
         q = np.asarray(self._progress["q_end"], dtype=float)
+        a = plan.arrays
+        of = np.repeat(np.arange(len(q)), np.diff(a.load_start))
+        pulled = np.bincount(of, weights=a.load_B * q[a.load_loop], minlength=len(q)) if len(of) else np.zeros(len(q))
         columns = {
             "drawn": TWO_PI * plan.arrays.ib * np.asarray(self._progress["fluxons"], dtype=float),
-            "stored": 0.5 * plan.arrays.beta * q * q,
+            "stored": 0.5 * q * (a.beta * q + pulled),
             "junctions": np.asarray(self._progress["slip_loss"], dtype=float),
             "leak": np.asarray(self._progress["leak_loss"], dtype=float),
             "purge": np.asarray(self._progress["purge_loss"], dtype=float),
@@ -1355,6 +1361,7 @@ class Recording:
         flowing = plan.arrays.flow == 1
         spent = columns["stored"] + columns["junctions"] + columns["leak"] + columns["purge"]
         columns["drawn"] = np.where(flowing, spent, columns["drawn"])
+        columns["passed"] = np.where(np.diff(a.load_start) > 0, columns["drawn"] - spent, 0.0)
         return {
             "total": {name: float(math.fsum(column) * unit) for name, column in columns.items()},
             "loops": _by_loop(

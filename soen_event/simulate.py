@@ -502,14 +502,15 @@ class Simulation:
         more = unfinished_fluxons(self.plan, state, now)
         counts = dict(zip(COUNTS, (int(c) for c in state.counts), strict=True))
         counts["fluxons"] += int(more.sum())
+        q, leaked = at_the_end(self.plan, state, now)
         return {
             "now_fs": now,
             "counts": counts,
             "fluxons": loops["fluxons"] + more,
             "slip_loss": np.array(loops["slip_loss"]),
-            "leak_loss": np.array(loops["leak_loss"]),
+            "leak_loss": loops["leak_loss"] + leaked,
             "purge_loss": np.array(loops["purge_loss"]),
-            "q_end": np.array(loops["q"]),
+            "q_end": q,
         }
 
     def _recorded(self, what: str, flags: np.ndarray) -> Any:
@@ -544,6 +545,25 @@ def unfinished_fluxons(plan: Plan, state: State, now: int) -> np.ndarray:
         turn = turned(it["q"][k], it["c1"][k], it["c2"][k], it["c3"][k], a.beta[k], a.tau[k], dt)
         out[k] = ((it["theta"][k] + np.maximum(turn, 0.0)) / TWO_PI).astype(np.int64)
     return out
+
+
+def at_the_end(plan: Plan, state: State, now: int) -> tuple[np.ndarray, np.ndarray]:
+    """Currents of all loops, and what has leaked since each was last touched: of loops that load each other at ``now`` (fs).
+
+    They share energy, so it can be told only at a common time; that of any other loop is told at its own last event, without a leak.
+    """
+    from soen_event.physics.elementary import exp
+    from soen_event.physics.loop import square_area
+
+    a, loops = plan.arrays, state.loops
+    q, leaked = np.array(loops["q"]), np.zeros(len(loops))
+    for k in np.flatnonzero(np.diff(a.load_start) > 0).tolist():
+        dt = (now - int(loops["since"][k])) * 1e-6
+        start, stop = int(a.mode_start[k]), int(a.mode_start[k + 1])
+        leaked[k] = a.beta[k] / a.tau[k] * square_area(state.amplitude, a.mode_tau, a.mode_arm, start, stop, dt)
+        own = [m for m in range(start, stop) if a.mode_arm[m] == 2]
+        q[k] = sum(float(state.amplitude[m]) * exp(-dt / float(a.mode_tau[m])) for m in own)
+    return q, leaked
 
 
 _TABLES = {

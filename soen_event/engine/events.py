@@ -1032,7 +1032,7 @@ def kick(P: Any, S: Any, k: int, d: int) -> float:
         if me.mode == HELD:
             return 0.0
         pushed = change.x * my.quantum
-        me.leak_loss -= my.beta * pushed * (me.q + 0.5 * pushed)
+        me.leak_loss -= TWO_PI * change.x * (me.q + 0.5 * pushed)
         me.q += pushed
         for e in range(my.enter_start, my.enter_own):
             S.amplitude[P.enter_mode[e]] += change.x * P.enter_value[e]

@@ -573,7 +573,7 @@ class Loop:
             if self.mode == HELD:
                 return 0.0
             pushed = change.x * my.quantum
-            self.leak_loss -= my.beta * pushed * (self.q + 0.5 * pushed)
+            self.leak_loss -= TWO_PI * change.x * (self.q + 0.5 * pushed)
             self.q += pushed
             for m, value in self.own_parts:
                 self.amplitude[m] += change.x * value

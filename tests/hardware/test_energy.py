@@ -136,15 +136,30 @@ def test_what_was_not_recorded_is_asked_for():
         energy.ledger(rec)
 
 
-def test_loaded_loops_share_energy():
-    with se.Network() as net:
-        se.Dendrite("top", collection_inductance="60 pH", collection_mutual="6.5 pH")
-        se.Dendrite("d")
-        se.Synapse("s", "d")
-        se.Coupling("d", "top", J=0.3)
-    rec = se.simulate(net, {"s": [1.0]}, 10.0, record=RECORD)
-    with pytest.raises(se.InputError, match="collection loops"):
-        energy.ledger(rec)
+@given(
+    st.lists(st.floats(0.1, 0.45), min_size=1, max_size=3),
+    st.lists(st.floats(0.0, 30.0), min_size=1, max_size=4),
+    st.sampled_from([0.0, 4.2]),
+    st.lists(st.tuples(st.floats(0.0, 30.0), st.floats(-3.0, 3.0)), max_size=2),
+)
+@settings(max_examples=40)
+def test_loaded_loops_pass_energy_on_and_lose_none(strengths, photons, kelvin, quanta):
+    """What one loop passes on others get: nothing in total, to 1e-9 of what is drawn."""
+    with se.Network(device=se.Device(temperature=kelvin)) as net:
+        se.Dendrite("top", beta_over_2pi=100.0, tau=30.0, collection_inductance="60 pH", collection_mutual="6.5 pH")
+        for k, J in enumerate(strengths):
+            se.Dendrite(f"d{k}", beta_over_2pi=100.0, tau=40.0 + 20.0 * k)
+            se.Synapse(f"s{k}", f"d{k}", tau_fall=10.0)
+            se.Coupling(f"d{k}", "top", J=J)
+        if quanta:
+            se.Drive("d0", quanta=quanta)
+    rec = se.simulate(net, {f"s{k}": sorted(photons) for k in range(len(strengths))}, 40.0, record=RECORD)
+    book = energy.ledger(rec)
+    total = book.total
+    assert total.drawn > 0.0
+    assert abs(total.passed) < 1e-9 * total.drawn and abs(total.residual) < 1e-9 * total.drawn
+    if len(strengths) > 1:
+        assert max(abs(book.parts[f"d{k}"].passed) for k in range(len(strengths))) > 1e-6 * total.drawn
 
 
 @pytest.mark.parametrize(
