@@ -16,8 +16,9 @@ light source   every such spike injects pairs until the photons of all its waveg
 photons        what of that leaves as light
 ============== ====================================================================================================
 
-Drawn = stored + passed + dissipated + emitted, for every part; in total nothing is passed. Light that arrives from outside is not booked as drawn. Cooling is a
-factor on all that is dissipated or emitted in the cold; it is an assumption with a name, like every other number here.
+Drawn = stored + passed + dissipated + emitted, for every part; in total nothing is passed. Light that arrives from outside is
+not booked as drawn. Cooling is a factor on all that is dissipated or emitted in the cold; it is an assumption with a name, like every
+other number here.
 """
 
 from __future__ import annotations

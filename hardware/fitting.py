@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -15,10 +14,10 @@ from hardware.chip import Chip
 from hardware.findings import ACTIONS, Finding, Report
 from hardware.quantize import Levels
 from hardware.stored import stored
-from soen_event.device import Device
 from soen_event.errors import InputError, nearest
 from soen_event.network import Network
 from soen_event.parts import Coupling, Dendrite, Soma, Synapse, detached, shown
+from soen_event.plan import HOTTEST
 
 __all__ = ["Fitting", "method_faults", "runs_at"]
 
@@ -208,7 +207,8 @@ class Fitting:
             for guide in self.net.waveguides:
                 light.setdefault(guide.source, []).append(guide.target)
             for source, targets in light.items():
-                self._cut(list(dict.fromkeys(targets)), chip.fan_out, source, "fan_out")
+                left = [name for name in dict.fromkeys(targets) if name in self.net.synapses]  # another neuron's cut may have taken it
+                self._cut(left, chip.fan_out, source, "fan_out")
         if chip.fan_in is not None:
             onto: dict[str, list[str]] = {}
             for name in (*self.net.synapses, *map(self.net.key, self.net.couplings)):
@@ -328,7 +328,7 @@ class Fitting:
             if has is not None and wanted != has:
                 self.note("device", "temperature", wanted, has, "ignored", "the temperature was given")
         elif has is not None and has != kelvin:
-            if runs_at(device, has):
+            if runs_at(has):
                 self.note("device", "temperature", kelvin, has, "set")
                 kelvin = has
             else:
@@ -363,18 +363,9 @@ class Fitting:
 
 
 @lru_cache(maxsize=64)
-def runs_at(device: Device, temperature: float) -> bool:
-    """Whether the engines that are installed run these junctions at this temperature (K)."""
-    from soen_event.plan import lower
-
-    tiny = Network(dataclasses.replace(device, temperature=temperature))
-    with detached():
-        tiny.add(Dendrite("d"))
-    try:
-        lower(tiny)
-    except InputError:
-        return False
-    return True
+def runs_at(temperature: float) -> bool:
+    """Whether the engines run at this temperature (K)."""
+    return 0.0 <= temperature <= HOTTEST
 
 
 def method_faults(chip: Chip, method: Any, place: str) -> list[str]:

@@ -107,7 +107,8 @@ class Report:
         ]
         lines += [
             f"{r.name:<24} {r.count:>8.2f} +- {r.count_error:<4.2f} {r.count_sd:>5.2f} {r.engine_count:>7.2f} {r.engine_sd:>5.2f} "
-            f"{r.cold:>4} {r.first:>8.3f} +- {r.first_sd:<4.2f} {r.engine_first:>7.3f} +- {r.engine_first_sd:<4.2f} {'ok' if r.ok else 'FAILS'}"
+            f"{r.cold:>4} {r.first:>8.3f} +- {r.first_sd:<4.2f} {r.engine_first:>7.3f} +- {r.engine_first_sd:<4.2f} "
+            f"{'ok' if r.ok else 'FAILS'}"
             for r in self.pulses
         ]
         return "\n".join(lines)

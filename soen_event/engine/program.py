@@ -39,7 +39,7 @@ class _Change:
         """Plan anew; returns the trace rows of the loops that this changes (columns of a Log)."""
         for d in loops:
             compile_function(settle, persistent=True)(
-                self.records, self.state, self.work, self.log, self.plan.tau_0, d, self.now, 0, 0.0
+                self.records, self.state, self.work, self.log, self.plan.tau_0, d, self.now, 0, 0.0, 0.0
             )
         self.state.counts[:] += self.log.counts
         rows = logged(self.log)

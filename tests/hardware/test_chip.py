@@ -452,10 +452,21 @@ class TestCases:
         if kelvin is not None:
             assert found.network.device.temperature == (4.2 if kelvin == "4.2 K" else kelvin)
             assert {f.action for f in told} == (set() if kelvin == "4.2 K" else {"ignored"})
-        elif runs_at(se.Device(), 4.2):
+        elif runs_at(4.2):
             assert found.network.device.temperature == 4.2 and told[0].action == "set"
         else:
             assert found.network.device.temperature == 0.0 and told[0].action == "ignored"
+
+    def test_two_neurons_that_light_one_synapse(self):
+        """What one neuron's fan-out leaves out is gone for the other too."""
+        with se.Network() as net:
+            for n in "ab":
+                se.Neuron(n, soma=se.Soma(), refractory=se.Refractory(), transmitter=se.Transmitter())
+            se.Synapse("s", "a")
+            for n in "ab":
+                se.Waveguide(n, "s")
+        found = deploy(net, Chip(name="dark", fan_out=0), temperature=0)
+        assert not found.network.synapses and check(found.network, Chip(name="dark", fan_out=0), temperature=0).fits
 
     def test_spread(self):
         how = Spread.published()
