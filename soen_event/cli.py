@@ -193,21 +193,32 @@ def check(net: Net, json_: Json = False) -> None:
 
     faults: list[str] = []
     warnings: list[str] = []
+    notes: list[str] = []
     try:
         network = _network(net)
         faults = [f"{net}: {fault}" for fault in network.validate()]
         if not faults:
             warnings = network.warnings()
             lower(network)
+            pulled = {pair: share for pair, share in network.loading().items() if share >= 0.01}
+            if pulled:
+                (one, other), share = next(iter(pulled.items()))
+                notes.append(
+                    f"{_count(len(pulled), 'pair')} of loops that couple into the same one would pull at each other's currents by 1 % or "
+                    f"more on a chip, {other} at {one} by {100 * share:.2g} %; give the targets collection_inductance and "
+                    "collection_mutual to include it"
+                )
     except InputError as error:
         faults += error.faults
     if json_:
-        _print_json({"ok": not faults, "faults": faults, "warnings": warnings})
+        _print_json({"ok": not faults, "faults": faults, "warnings": warnings, "notes": notes})
     else:
         for fault in faults:
             _tell(f"soen: error: {fault}")
         for warning in warnings:
             print(f"warning: {warning}")
+        for note in notes:
+            print(f"note: {note}")
         if not faults:
             print(f"{net}: can be run, {_count(len(warnings), 'warning')}")
     if faults:

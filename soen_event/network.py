@@ -8,6 +8,7 @@ node they drive (attribute ``drives``). The order in which parts were added neve
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import os
 from collections import Counter
@@ -782,6 +783,40 @@ class Network:
         if neuron.refractory.J == "auto":
             return auto_refractory_coupling(self._device, neuron.soma, neuron.refractory)
         return float(neuron.refractory.J)
+
+    def loading(self) -> dict[tuple[str, str], float]:
+        """Estimate how much loops that couple into the same loop would pull at each other's currents on a chip, where that is left out.
+
+        Where a target has no ``collection_inductance`` its inputs do not load each other; collected by the coils of circuit.md 7
+        (60 pH, coupled into the SQUID by 6.5 pH) a fluxon in one would change the other's current by the returned share of its step.
+
+        Returns:
+            The share by (loop that is pulled, loop that pulls), the largest over all targets, descending; no pair twice.
+        """
+        from soen_event.physics.inductance import TWO_PI, stiffness
+        from soen_event.plan import electrical
+        from soen_event.units import Phi0
+
+        stiff = stiffness(60e-12, 6.5e-12, Phi0, self._device.Ic)
+        loops = self._loops()
+        inputs: dict[str, list[tuple[str, float]]] = {}
+        for coupling in self.couplings:
+            inputs.setdefault(coupling.target, []).append((coupling.source, float(coupling.J)))
+        for name, neuron in self.neurons.items():
+            if neuron.refractory is not None:
+                loops[f"{name}.refractory"] = neuron.refractory
+                inputs.setdefault(name, []).append((f"{name}.refractory", self.refractory_coupling(name)))
+        found: dict[tuple[str, str], float] = {}
+        for target, ends in inputs.items():
+            part = self.neurons[target].soma if target in self.neurons else self.dendrites[target]
+            if part.collection_inductance is not None:
+                continue
+            betas = {source: electrical(self._device, loops[source])[0] for source, _ in ends}
+            for (one, J), (other, K) in itertools.permutations(ends, 2):
+                share = abs(TWO_PI * J * K * stiff) / betas[one]
+                if one != other and share > found.get((one, other), 0.0):
+                    found[one, other] = share
+        return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
     def warnings(self) -> list[str]:
         """Return what will run but may not do what was meant.

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_parts import couplings, dendrites, drives, faults_of, neurons, synapses, waveguides
 
+import soen_event as se
 from soen_event import network as module
 from soen_event.device import Device
 from soen_event.errors import InputError
@@ -634,3 +635,37 @@ def test_importing_is_light():
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_loading_that_is_left_out_is_estimated_as_collection_loops_have_it():
+    """Equal to the element of the inductance matrix over beta that the same coils give when they are declared."""
+    from soen_event.plan import lower
+
+    def made(**coils):
+        with se.Network() as net:
+            se.Dendrite("top", **coils)
+            for k, beta in (("a", 100.0), ("b", 300.0)):
+                se.Dendrite(k, beta_over_2pi=beta)
+                se.Coupling(k, "top", J=0.4)
+        return net
+
+    shares = made().loading()
+    coils = {"collection_inductance": "60 pH", "collection_mutual": "6.5 pH"}
+    assert made(**coils).loading() == {}
+    a = lower(made(**coils)).arrays
+    place = {name: k for k, name in enumerate(lower(made(**coils)).loop_ids)}
+    for one, other in (("a", "b"), ("b", "a")):
+        k = place[one]
+        elements = {int(a.load_loop[e]): a.load_B[e] for e in range(a.load_start[k], a.load_start[k + 1])}
+        assert shares[one, other] == pytest.approx(
+            abs(elements[place[other]]) / a.beta[k], rel=0.25
+        )  # but for what the SQUID gives back
+    assert list(shares) == [("a", "b"), ("b", "a")] and 0.03 < shares["a", "b"] < 0.1
+
+
+def test_a_neuron_with_its_refractory_dendrite_is_noted():
+    with se.Network() as net:
+        se.Dendrite("d")
+        se.Coupling("d", "n", J=0.5)
+        se.Neuron("n", soma=se.Soma(), refractory=se.Refractory())
+    assert ("d", "n.refractory") in net.loading()
