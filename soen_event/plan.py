@@ -75,7 +75,7 @@ class Arrays(NamedTuple):
     ring: np.ndarray  # int64, which circle of flowing loops that couple into each other the loop is part of; -1: none
     flow: np.ndarray  # int64, 1: the loop's current flows (resolution "flow"), 0: every fluxon is an event
     warm: np.ndarray  # int64, 1: the loop's fluxons are events, and thermal: the ends of turns are drawn
-    key: np.ndarray  # int64, address of those draws
+    key: np.ndarray  # int64, address of those draws; 0 at 0 K
     own: np.ndarray  # a flowing loop's share of the tolerance for its own steps, and for what it tells others late; I_c
     slack: np.ndarray
     # loops that load each other through a collection loop (physics/inductance.py); B less beta_eff, rows by loop
@@ -599,7 +599,7 @@ def lower(
         ring=ring,
         flow=flow,
         warm=(1 - flow) * int(device.temperature > 0.0),
-        key=_ints(part_key(name) for name in loop_ids),
+        key=_ints(part_key(name) if device.temperature > 0.0 else 0 for name in loop_ids),
         own=own,
         slack=slack,
         stiff=stiff,

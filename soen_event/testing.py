@@ -302,6 +302,7 @@ def networks(
     over_biased: bool = False,
     device: Device | None = None,
     warm: bool = False,
+    quanta: bool = True,
 ) -> Network:
     """A valid network: loops coupled with either sign, neurons whose light goes to synapses, flux drives.
 
@@ -315,6 +316,7 @@ def networks(
         over_biased: let some loops make fluxons without input.
         device: the junctions; None draws them.
         warm: draw a temperature too, 0 to 10 K.
+        quanta: let some drives put flux quanta into loops.
 
     A default example of 20 ns costs a few hundred events on average.
     """
@@ -347,7 +349,9 @@ def networks(
         parts += _couplings(draw, loops, cycles)
         parts += _waveguides(draw, parts, loops, detectors, cycles, random_parts)
         if drives:
-            parts += [draw(_drives(draw(st.sampled_from(loops)))) for _ in range(draw(st.sampled_from((0, 0, 1, 2))))]
+            parts += [
+                draw(_drives(draw(st.sampled_from(loops)), quanta)) for _ in range(draw(st.sampled_from((0, 0, 1, 2))))
+            ]
         network = Network(device)
         network.extend(parts)
     return network
@@ -381,12 +385,12 @@ def _waveguides(
 
 
 @st.composite
-def _drives(draw: st.DrawFn, target: str) -> Drive:
+def _drives(draw: st.DrawFn, target: str, quanta: bool = True) -> Drive:
     flux = st.one_of(st.sampled_from((0.0, 0.3, 0.4)), st.floats(-0.5, 0.6))
     time = st.one_of(st.integers(0, 12).map(float), st.floats(0.0, 12.0))
     arm: Any = draw(st.sampled_from(("first", "both")))
     with detached():
-        kind = draw(st.sampled_from(("points", "points", "pulses", "pulses", "quanta")))
+        kind = draw(st.sampled_from(("points", "points", "pulses", "pulses", *(["quanta"] if quanta else []))))
         if kind == "quanta":
             rows = draw(st.lists(st.tuples(time, st.floats(-2.0, 3.0)), min_size=1, max_size=4))
             return Drive(target, quanta=tuple(sorted(rows)))

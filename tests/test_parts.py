@@ -436,9 +436,9 @@ def test_a_bare_number_of_henries_is_taken_for_a_slip():
 
 def test_a_coupling_needs_a_strength_and_a_drive_a_shape():
     assert "Coupling.J: missing" in faults_of(Coupling, "a", "b")[0]
-    assert "give points or pulses" in faults_of(Drive, "d")[0]
+    assert "give points, pulses or quanta" in faults_of(Drive, "d")[0]
     both = faults_of(Drive, "d", points=[[0, 0]], pulses=[Pulse(0, 1, 1, 2)])
-    assert "not both" in both[0]
+    assert "not points and pulses" in both[0]
 
 
 def test_a_refractory_dendrite_does_not_excite():

@@ -85,7 +85,7 @@ def _parameters(draw: st.DrawFn, cell: se.Network, count: int) -> dict[str, np.n
 def _tiled_networks(
     draw: st.DrawFn, cells: st.SearchStrategy[se.Network] | None = None, most: int = 12
 ) -> TiledNetwork:
-    cell = draw(cells if cells is not None else testing.networks())
+    cell = draw(cells if cells is not None else testing.networks(quanta=False))
     count = draw(st.one_of(st.integers(1, 3), st.sampled_from((9, 10, 11, 12)).filter(lambda n: n <= most)))
     wiring = draw(_wirings(cell, count))
     parameters = draw(_parameters(cell, count))
@@ -109,7 +109,7 @@ def test_lowers_to_the_plan_of_the_expanded_network(data: st.DataObject) -> None
     drives = []
     for _ in range(data.draw(st.integers(0, 3))):
         target = data.draw(st.sampled_from([*expanded.dendrites, *expanded.neurons]))
-        drives.append(data.draw(testing._drives(target)))
+        drives.append(data.draw(testing._drives(target, False)))
     resolution = data.draw(st.sampled_from(("fluxon", "flow", "auto")))
     _same_plan(lower(network, drives, resolution), lower(expanded, drives, resolution))
 

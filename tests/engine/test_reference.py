@@ -328,7 +328,7 @@ def test_a_wrong_bit_is_seen(monkeypatch):
 @pytest.mark.parametrize("name", ["fires", "wake", "kick", "spike", "release"])
 def test_a_missing_rule_is_seen(monkeypatch, name):
     """The networks above need every rule of a loop."""
-    monkeypatch.setattr(reference.Loop, name, lambda self, *arguments: None)
+    monkeypatch.setattr(reference.Loop, name, lambda self, *arguments: 0.0)
     for build in (drives, refractory_dendrite_and_purge, purge_without_refractory_time):
         task = Task.of(build)
         counts = task.run(("compiled", ALL))[1].counts

@@ -135,7 +135,7 @@ def test_part_keys_are_stable_and_apart():
 
 
 def test_purposes_are_distinct_bytes():
-    assert len(set(PURPOSES.values())) == len(PURPOSES) == 10
+    assert len(set(PURPOSES.values())) == len(PURPOSES) == 12
     assert all(0 < value < 256 for value in PURPOSES.values())
 
 
