@@ -23,7 +23,7 @@ from typing import Any
 
 from soen_event.engine.fetch import fetch
 
-_PACKAGES = ("soen_event.", "hardware.")
+_PACKAGES = ("soen_event.", "hardware.", "training.")
 _WHOLE = {"run_sets", "slopes"}  # called, not pasted into their callers: they are large, and have several
 _ROOT = Path(__file__).resolve().parents[2]
 _ENGINE = tuple(
@@ -37,6 +37,7 @@ _ENGINE = tuple(
 _KEPT = {
     "soen_event/engine": (("windows", "events", "crew"), _ENGINE),
     "hardware": (("junctions",), (*_ENGINE, "hardware/junctions.py")),
+    "training": (("kernels",), ("soen_event/physics/*", "soen_event/engine/jit.py", "training/kernels.py")),
 }
 
 
