@@ -350,14 +350,19 @@ class Twin:
         J[known] = self.values["J"][self._J_row[known]]
         np.add.at(self._C, (self._from, self._to), J)
         self._coupled = len(self._from) > 0
-        # Light: (own line, neuron, whole steps, share of the next step)
-        self._ways = []
+        ways: dict[tuple[int, float], list[tuple[int, int]]] = {}
         for line, neuron, w in self._light:
             steps, share = float(self._steps(neuron, w)), 0.0
             if self.delays == "linear" and w >= 0:
                 way = (float(arrays.latency_fs[neuron]) * 1e-6 + float(self.values["delay"][self._guide_row[w]])) / self.dt
                 steps, share = math.floor(way), way - math.floor(way)
-            self._ways.append((line, neuron, int(steps), share))
+            ways.setdefault((int(steps), share), []).append((line, int(arrays.soma[neuron])))
+        # By whole steps and share of the next: (steps, share, own lines, somas that light them), no line twice.
+        self._ways = [
+            (steps, share, *np.array(pairs, dtype=int).T)
+            for (steps, share), every in ways.items()
+            for pairs in _apart(every)
+        ]
 
     def _rows(self, name: str) -> np.ndarray:
         """Loops of the rows of a parameter."""
@@ -399,7 +404,7 @@ class Twin:
             f_in[k] = f
             f, m_in[k] = self._in.step(f, x_in[k])
         phi = (m_in.reshape(T * B, -1) @ self._W[0]).reshape(T, B, n) + self._offset
-        longest = max((steps + 2 for _, _, steps, _ in self._ways), default=1)
+        longest = max((way[0] + 2 for way in self._ways), default=1)
         own = len(self._own.f_keep)
         light = np.zeros((T + longest, B, own), dtype=dtype)
         light[:T] = x_also
@@ -448,11 +453,11 @@ class Twin:
             )
             if smooth is not None and slope is not None:
                 self._smooth_spikes(smooth, held, armed, before[k], s[k + 1], spikes[k], slope[k], flags[k])
-            for line, neuron, steps, share in self._ways:
-                z = spikes[k][:, arrays.soma[neuron]]
-                light[k + 1 + steps, :, line] += (1.0 - share) * z
+            for steps, share, lines, somas in self._ways:
+                z = spikes[k][:, somas]
+                light[k + 1 + steps][:, lines] += (1.0 - share) * z
                 if share:
-                    light[k + 2 + steps, :, line] += share * z
+                    light[k + 2 + steps][:, lines] += share * z
         course = s[1:] if self.readout == "current" else spikes
         outputs, pooled = self.pooling.forward(course[:, :, self._out].transpose(1, 0, 2))
         tape = None
@@ -522,14 +527,15 @@ class Twin:
                 slope[:, :, arrays.soma] = self.surrogate.backward(v) / dtype.type(self.width)
         own = len(self._own.f_keep)
         to_phi, to_pull, to_v = (np.empty((T, B, n), dtype=dtype) for _ in range(3))
-        to_light = np.zeros((T + max((way[2] + 2 for way in self._ways), default=1), B, own), dtype=dtype)
+        to_light = np.zeros((T + max((way[0] + 2 for way in self._ways), default=1), B, own), dtype=dtype)
         to_f, now = np.zeros((B, own), dtype=dtype), np.empty((B, n), dtype=dtype)
         pull, back = to_s[T].copy(), _compiled("back")
         for k in range(T - 1, -1, -1):
-            for line, neuron, steps, share in self._ways:
-                to_z[k, :, arrays.soma[neuron]] += (1.0 - share) * to_light[k + 1 + steps, :, line]
+            for steps, share, lines, somas in self._ways:
+                part = (1.0 - share) * to_light[k + 1 + steps][:, lines]
                 if share:
-                    to_z[k, :, arrays.soma[neuron]] += share * to_light[k + 2 + steps, :, line]
+                    part += share * to_light[k + 2 + steps][:, lines]
+                np.add.at(to_z[k].T, somas, part.T)
             back(
                 pull,
                 tape.before[k],
@@ -604,6 +610,21 @@ class Twin:
 
 
 _COLUMNS = {"phi_offset": "offset", "ib": "ib", "tau": "tau", "threshold": "threshold"}
+
+
+def _apart(pairs: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
+    """(line, soma) pairs in lists in which no line stands twice."""
+    out: list[tuple[set[int], list[tuple[int, int]]]] = []
+    for line, soma in pairs:
+        for lines, kept in out:
+            if line not in lines:
+                break
+        else:
+            lines, kept = set(), []
+            out.append((lines, kept))
+        lines.add(line)
+        kept.append((line, soma))
+    return [kept for _, kept in out]
 
 
 def _compiled(name: str) -> Any:
