@@ -39,7 +39,6 @@ from hardware.deployment import Deployment, deploy
 from hardware.fitting import method_faults
 from hardware.quantize import ROUNDINGS, Levels
 from hardware.readout import Readout
-from hardware.running import inject, rebias
 from hardware.spread import Spread
 from hardware.stored import WriteLedger, biases, gains, own_values, stored, values
 from soen_event.engine.state import DETECTED
@@ -48,6 +47,7 @@ from soen_event.network import Network
 from soen_event.parts import RI_BIAS, RTTI_BIAS, Coupling, Synapse, shown
 from soen_event.physics.random import SPREAD, checked_seed, normal, part_key
 from soen_event.simulate import Simulation
+from soen_event.units import fs_to_ns
 
 if TYPE_CHECKING:
     import simpy
@@ -350,20 +350,11 @@ class VirtualChip:
             raise InputError(
                 f"VirtualChip.set_bias: {actual:g} I_c of {part!r} is outside {low:g} to {high:g}; choose another"
             )
-        made = self._made.copy()
-        if inside:
-            made.replace(owner, refractory={"ib": actual})
-            loop = part
-        else:
-            soma = hasattr(old, "soma")
-            made.replace(owner, **({"soma": {"ib": actual}} if soma else {"ib": actual}))
-            loop = f"{part}.soma" if soma else part
-        faults = made.validate()
-        if faults:
-            raise InputError([f"VirtualChip.set_bias: {fault}" for fault in faults])
         self._follow()
-        rebias(self._run, made, loop)
-        self._made, self._bias_of[part] = made, value
+        self._run.set_bias(part, actual)
+        at = "refractory" if inside else "soma" if hasattr(old, "soma") else None
+        self._made.replace(owner, **({"ib": actual} if at is None else {at: {"ib": actual}}))
+        self._bias_of[part] = value
         self._unsettle()
         return value
 
@@ -426,9 +417,9 @@ class VirtualChip:
             trains[line] = np.concatenate([trains[line], fs]) if line in trains else fs
         if faults:
             raise InputError(faults[:20])
-        light = {synapse: fs for line, fs in trains.items() if len(fs) for synapse in lines[line]}
+        light = {synapse: fs_to_ns(fs) for line, fs in trains.items() if len(fs) for synapse in lines[line]}
         if light:
-            inject(self._run, light)
+            self._run.inject(light)
         # Only what can still be too near to light to come is kept.
         self._pulses |= {line: times[times >= now - least] for line, times in pulses.items()}
         return sum(map(len, light.values()))
