@@ -33,6 +33,7 @@ from hardware.limits import (
     STATUSES,
     Known,
     Setting,
+    aligned,
     known_from,
     lowest,
     plain,
@@ -206,10 +207,9 @@ class Chip:
                 status, source = (known.status, known.source) if known is not None else ("given", "")
                 rows.append((name, told(value, rule.unit), status, source))
         rows += [(name, told(known.value, ""), known.status, known.source) for name, known in self.facts.items()]
-        rows = [("", "value", "status", "source"), *rows] if rows else []
-        widths = [max((len(row[k]) for row in rows), default=0) + 2 for k in range(3)]
         lines = [f"Chip {self.name!r}"]
-        lines += ["".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=False)) + row[3] for row in rows]
+        if rows:
+            lines += aligned([("", "value", "status", "source"), *rows])
         if unknown:
             lines += textwrap.wrap(f"not known, so no limit: {', '.join(unknown)}", 116, subsequent_indent="  ")
         return "\n".join(line.rstrip() for line in lines)
@@ -281,19 +281,15 @@ class Chip:
         Raises:
             InputError: the file exists and ``overwrite`` is False, or it cannot be written.
         """
-        from soen_event.files import _flow, _write
+        from soen_event.files import _flow, write
 
-        _path(path)
         lines = []
         for key, value in self.to_dict().items():
             if key == "facts":
                 lines += ["facts:", *(f"  {_flow(name)}: {_flow(each)}" for name, each in value.items())]
             else:
                 lines.append(f"{key}: {_flow(value)}")
-        try:
-            _write(Path(path), "\n".join(lines) + "\n", overwrite)
-        except OSError as trouble:
-            raise InputError(f"{shown(path)}: cannot be written ({trouble.strerror}); choose another name") from None
+        write(path, "\n".join(lines) + "\n", overwrite)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Chip:

@@ -31,15 +31,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from soen_event.errors import InputError
+from soen_event.units import c as SPEED_OF_LIGHT
 from soen_event.units import e as ELEMENTARY_CHARGE
 from soen_event.units import h as PLANCK
+from soen_event.units import is_number
 
 if TYPE_CHECKING:
     from soen_event.recording import Recording
 
 __all__ = ["Assumptions", "Entry", "Ledger", "ledger"]
-
-SPEED_OF_LIGHT = 299_792_458.0  # m/s, exact
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,17 +74,18 @@ class Assumptions:
             for source, value in getattr(self, name).items():
                 if source not in known:
                     faults.append(f"Assumptions.{name}: there is no source {source!r}; give {', '.join(known)}")
-                elif not _positive(value) or (name == "efficiency" and value > 1.0):
+                elif not (is_number(value) and value > 0.0) or (name == "efficiency" and value > 1.0):
                     faults.append(
                         f"Assumptions.{name}: {source}: {value!r} is not above 0"
                         + (" and at most 1" * (name == "efficiency"))
                     )
         for name in ("detector_inductance", "detector_bias", "wavelength"):
-            if not _positive(getattr(self, name)):
-                faults.append(f"Assumptions.{name}: {getattr(self, name)!r} is not a number above 0")
+            value = getattr(self, name)
+            if not (is_number(value) and value > 0.0):
+                faults.append(f"Assumptions.{name}: {value!r} is not a number above 0")
         for name in ("amplifier", "cooling"):
             value = getattr(self, name)
-            if not (_positive(value) or value == 0.0) or isinstance(value, bool):
+            if not (is_number(value) and value >= 0.0):
                 faults.append(f"Assumptions.{name}: {value!r} is not a number of at least 0")
         if not faults:
             for source, pair in self.pair.items():
@@ -105,11 +106,6 @@ class Assumptions:
     def detection(self) -> float:
         """Energy of a detector's current, J."""
         return 0.5 * self.detector_inductance * self.detector_bias**2
-
-
-def _positive(value: Any) -> bool:
-    fits = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    return bool(fits and 0.0 < value < math.inf)
 
 
 @dataclass(frozen=True)

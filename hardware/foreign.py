@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from soen_event.errors import InputError, nearest
 from soen_event.physics import family, source, squid, tablefile
 from soen_event.physics.rate_table import KINDS, RateTable
+from soen_event.units import is_number
 
 if TYPE_CHECKING:
     from soen_event.device import Device
@@ -47,10 +48,6 @@ _NAMES = {
     "r": ("r", "rate", "g", "g_array", "r_fq", "r_fq__array", "r_array"),
     "ib": ("ib", "i_b", "ib1", "bias", "ib__list"),
 }
-
-
-def is_number(value: Any) -> bool:
-    return isinstance(value, int | float | np.number) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def read_foreign(
@@ -405,7 +402,7 @@ def _ri_from_points(points: _Points, name: str, device: Device | None, noise: fl
         folded = np.asarray(np.round(folded * 200.0) / 200.0, dtype=np.float64)
         notes.append("fluxes are gathered in steps of 0.005 after the shift of unequal arms")
     _check_mirror(phi, folded, points, where, notes)
-    columns = [c for c in _columns(folded, points.current, points.rate, where, noise, notes) if c is not None]
+    columns = _columns(folded, points.current, points.rate, where, noise, notes)
     fluxes = np.array([c.phi for c in columns])
     faults = []
     if len(columns) < 5:

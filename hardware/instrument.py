@@ -26,7 +26,6 @@ On a SimPy bench the environment's clock (ns) drives the chip. Whatever touches 
 from __future__ import annotations
 
 import itertools
-import math
 from collections import Counter
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -47,7 +46,7 @@ from soen_event.network import Network
 from soen_event.parts import RI_BIAS, RTTI_BIAS, Coupling, Synapse, shown
 from soen_event.physics.random import SPREAD, checked_seed, normal, part_key
 from soen_event.simulate import Simulation
-from soen_event.units import fs_to_ns
+from soen_event.units import fs_to_ns, is_number
 
 if TYPE_CHECKING:
     import simpy
@@ -296,7 +295,7 @@ class VirtualChip:
                 faults.append(
                     f"{place}: {name!r} is fixed on {chip.name}; it programs {' and '.join(chip.programmable) or 'nothing'}"
                 )
-            elif isinstance(value, bool) or not isinstance(value, int | float | np.number) or not math.isfinite(value):
+            elif not is_number(value):
                 faults.append(f"{place}[{name!r}]: {shown(value)} is no finite number; give one")
             elif isinstance(part := self._made[name], Coupling):
                 target: Any = self._made[part.target]
@@ -334,7 +333,7 @@ class VirtualChip:
             raise InputError(
                 f"VirtualChip.set_bias: there is no loop {part!r}{nearest(str(part), self._bias_of)}; correct it"
             )
-        if isinstance(ib, bool) or not isinstance(ib, int | float | np.number) or not math.isfinite(ib):
+        if not is_number(ib):
             raise InputError(f"VirtualChip.set_bias: {shown(ib)} is no finite number; give a bias in I_c")
         inside = part not in self._made  # n1.refractory
         owner = part.removesuffix(".refractory") if inside else part
@@ -648,7 +647,7 @@ def _ids(names: Any) -> bool:
 
 def _femtoseconds(value: Any, place: str, since: int) -> int:
     """A length of time in fs, above 0, that does not lead beyond the engines' clock."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not math.isfinite(value):
+    if not is_number(value):
         raise InputError(f"{place}: {shown(value)} is no time; give ns, above 0")
     fs = round(float(value) * 1e6)
     if fs <= 0:

@@ -22,11 +22,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hardware.foreign import is_number, read_foreign
+from hardware.foreign import read_foreign
 from soen_event.errors import InputError, nearest
-from soen_event.physics import family, source
+from soen_event.physics import family, source, tablefile
 from soen_event.physics.rate_table import KINDS, RateTable
 from soen_event.physics.rtti import Line
+from soen_event.units import is_number
 
 if TYPE_CHECKING:
     from soen_event.device import Device
@@ -162,8 +163,6 @@ def export(
     Raises:
         InputError: for another layout, ending or bias.
     """
-    from soen_event.physics import tablefile
-
     path, faults = Path(path), []
     suffix = path.suffix.lower()
     layouts = ("long", "matrix", "toolkit", "filling")
@@ -218,8 +217,7 @@ def export(
 def _write_arrays(path: Path, layout: str, arrays: dict[str, np.ndarray]) -> None:
     if not path.parent.is_dir():
         raise InputError(f"tables.export.path: there is no folder {str(path.parent)!r}; make it first")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with tablefile.replaced(path) as temporary:
         if path.suffix.lower() == ".csv":
             with temporary.open("w", newline="") as stream:
                 writer = csv.writer(stream)
@@ -241,6 +239,3 @@ def _write_arrays(path: Path, layout: str, arrays: dict[str, np.ndarray]) -> Non
             with h5py.File(temporary, "w") as file:
                 for name, array in arrays.items():
                     file.create_dataset(name, data=array)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

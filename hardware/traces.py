@@ -18,6 +18,7 @@ import io
 import math
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from soen_event.errors import InputError, nearest
+from soen_event.units import is_number
 
 if TYPE_CHECKING:
     from hardware.netlist import Netlist
@@ -223,9 +225,11 @@ def _made(names: list[str], table: np.ndarray, origin: str, netlist: Netlist | N
     if not np.isfinite(table).all():
         row, column = np.argwhere(~np.isfinite(table))[0]
         raise _Broken(f"row {row + 1} of {names[column]} is {table[row, column]}; the simulation failed there")
-    keys = [_key(name, netlist) for name in names[1:]]
-    twice = {key for key in keys if keys.count(key) > 1}
-    for key in twice:
+    turns = {}  # WRspice's phase nodes
+    if netlist is not None:
+        turns = {e.nodes[2]: e.name for e in netlist.elements.values() if e.kind == "B" and len(e.nodes) > 2}
+    keys = [_key(name, turns) for name in names[1:]]
+    for key in (key for key, count in Counter(keys).items() if count > 1):
         same = [table[:, j + 1] for j, k in enumerate(keys) if k == key]
         if any((values != same[0]).any() for values in same):
             raise _Broken(f"has two columns {key} that differ")
@@ -241,17 +245,13 @@ def _made(names: list[str], table: np.ndarray, origin: str, netlist: Netlist | N
     return Traces((times - start) * 1e9, columns, netlist, origin)
 
 
-def _key(name: str, netlist: Netlist | None) -> str:
+def _key(name: str, turns: Mapping[str, str]) -> str:
     """The name of a column as it is written here."""
     key = name.strip().strip('"').upper().replace(" ", "").replace("|", ".")
     if key.endswith("#BRANCH"):
         key = f"I({key.removesuffix('#BRANCH')})"
     found = _WORD.fullmatch(key)
-    if netlist is not None and found and found[1] == "V":
-        for element in netlist.elements.values():
-            if element.kind == "B" and len(element.nodes) > 2 and element.nodes[2] == found[2]:
-                return f"P({element.name})"
-    return key
+    return f"P({turns[found[2]]})" if found and found[1] == "V" and found[2] in turns else key
 
 
 def _times(times: np.ndarray, netlist: Netlist | None) -> np.ndarray:
@@ -470,7 +470,7 @@ def compare(traces: Traces, reference: Any, until: float | None = None) -> Compa
         raise InputError(f"compare.reference: {type(reference).__name__} is no CircuitRun, Recording or Traces")
     end = min(traces.duration, float(reference.duration))
     if until is not None:
-        if isinstance(until, bool) or not isinstance(until, int | float | np.number) or not 0.0 < until <= end + 1e-6:
+        if not (is_number(until) and 0.0 < until <= end + 1e-6):
             raise InputError(
                 f"compare.until: {until!r} is not a time in ns above 0 and up to {end:g}, where one of the two ends"
             )

@@ -17,6 +17,7 @@ import numpy as np
 from hardware import circuit
 from soen_event.errors import InputError
 from soen_event.physics.random import checked_seed
+from soen_event.units import is_number
 
 __all__ = ["PROMISES", "PulseRow", "RateRow", "Report", "near_threshold", "pulses", "report"]
 
@@ -220,7 +221,7 @@ def report(
     Raises:
         InputError: a temperature out of range.
     """
-    if not (isinstance(temperature, int | float) and 0.0 < temperature <= 20.0):
+    if not (is_number(temperature) and 0.0 < temperature <= 20.0):
         raise InputError(f"warm.report.temperature: {temperature!r} is outside 0 to 20 K; give for example 4.2")
     rates, rows = [], []
     for phi in fluxes:

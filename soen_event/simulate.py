@@ -17,7 +17,7 @@ from soen_event.engine import state as engine_state
 from soen_event.engine.state import COUNTS, FOREVER, NEXT_PHOTON, NOW, State
 from soen_event.errors import InputError, nearest
 from soen_event.plan import Plan, lower
-from soen_event.units import ns_to_fs, parse
+from soen_event.units import is_number, ns_to_fs, parse
 
 if TYPE_CHECKING:
     from soen_event.network import Network
@@ -331,7 +331,7 @@ class Simulation:
         self._change("J", found[0], J, "Simulation.set_coupling")
 
     def _change(self, what: str, place: int, value: float, where: str) -> None:
-        if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not np.isfinite(value):
+        if not is_number(value):
             raise InputError(f"{where}: {value!r} is not a finite number")
         from soen_event.engine.program import set_coupling, set_weight
 
@@ -660,7 +660,7 @@ def _plain(drive: Any) -> dict[str, Any]:
 
 
 def _tol_faults(tol: Any) -> list[str]:
-    if isinstance(tol, bool) or not isinstance(tol, int | float | np.number) or not 1e-9 <= tol <= 0.1:
+    if not (is_number(tol) and 1e-9 <= tol <= 0.1):
         return [f"simulate.tol: {tol!r} is not a number from 1e-9 to 0.1; give the largest error of a current in I_c"]
     return []
 

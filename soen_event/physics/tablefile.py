@@ -7,7 +7,8 @@ import json
 import os
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,7 @@ def write(path: str | os.PathLike[str], parameters: Mapping[str, Any], arrays: M
         raise InputError(f"RateTable.save.path: there is no folder {str(path.parent)!r}; make it first")
     total = checksum(parameters, arrays)
     head = json.dumps({"format": FORMAT, "version": VERSION, "parameters": dict(parameters), "checksum": total})
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with replaced(path) as temporary:
         if path.suffix.lower() in HDF5:
             import h5py
 
@@ -74,10 +74,18 @@ def write(path: str | os.PathLike[str], parameters: Mapping[str, Any], arrays: M
         else:
             with temporary.open("wb") as stream:
                 np.savez_compressed(stream, **{"head": np.array(head), **arrays})  # type: ignore[arg-type]
+    return total
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """A file to write that takes the place of ``path`` if nothing goes wrong."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-    return total
 
 
 def read(
