@@ -40,7 +40,7 @@ from hardware.limits import (
     told,
 )
 from hardware.quantize import STORAGE_LOOP_QUANTA, Levels
-from soen_event.errors import InputError, nearest
+from soen_event.errors import InputError, checked_path, nearest
 from soen_event.parts import shown
 
 __all__ = ["ASCR_Y1", "IDEAL", "NIST_SPIKING", "PROFILES", "SIGNALS", "STATUSES", "Chip", "Known", "Setting", "find"]
@@ -300,7 +300,7 @@ class Chip:
         """
         from soen_event.files import _from_yaml
 
-        name = _path(path)
+        name = str(checked_path(path, "Chip.load.path"))
         try:
             text = Path(path).read_text("utf-8")
         except (OSError, ValueError) as trouble:
@@ -311,12 +311,6 @@ class Chip:
             return cls.from_dict(document)
         except InputError as error:
             raise InputError([f"{name}: {fault}" for fault in error.faults]) from None
-
-
-def _path(path: Any) -> str:
-    if not isinstance(path, str | os.PathLike) or "\0" in os.fspath(path):
-        raise InputError(f"Chip: {shown(path)} is no path; give that of a chip file")
-    return os.fspath(path)
 
 
 _DEFAULTS = {f.name: f.default for f in fields(Chip)}

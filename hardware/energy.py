@@ -33,8 +33,8 @@ import numpy as np
 from soen_event.errors import InputError
 from soen_event.units import c as SPEED_OF_LIGHT
 from soen_event.units import e as ELEMENTARY_CHARGE
+from soen_event.units import floats, is_number
 from soen_event.units import h as PLANCK
-from soen_event.units import is_number
 
 if TYPE_CHECKING:
     from soen_event.recording import Recording
@@ -70,6 +70,11 @@ class Assumptions:
         faults = []
         for name, known in defaults.items():
             given = getattr(self, name)
+            if given is not None and not isinstance(given, Mapping):
+                faults.append(
+                    f"Assumptions.{name}: {given!r} is no mapping; give numbers by source, {', '.join(known)}"
+                )
+                given = None
             object.__setattr__(self, name, {**known, **(given or {})})
             for source, value in getattr(self, name).items():
                 if source not in known:
@@ -221,9 +226,10 @@ class Ledger:
             f"{'cooling at ' + format(self.assumptions.cooling, 'g') + ' W/W':<32}{_told(self.cooling_J, 'J'):>12}"
         )
         c = self.counts
+        mean = _told(total.drawn / (self.duration * 1e-9), "W") if self.duration > 0.0 else "no time"
         lines.append(
             f"{c['fluxons']:,.0f} fluxons, {c['detections']:,.0f} detections, {c['spikes']:,.0f} spikes with light, "
-            f"{c['photons']:,.0f} photons, in {self.duration:g} ns; {_told(total.drawn / (self.duration * 1e-9), 'W')} in the mean"
+            f"{c['photons']:,.0f} photons, in {self.duration:g} ns; {mean} in the mean"
         )
         return "\n".join(lines)
 
@@ -232,7 +238,7 @@ class Ledger:
 
         Loops draw at their fluxons, which must have been recorded for all loops (``record="fluxons"``, with "currents" at flow resolution).
         """
-        edges = np.asarray(edges, dtype=float)
+        edges = floats(edges, "Ledger.power.edges")
         if edges.ndim != 1 or len(edges) < 2 or not np.all(np.diff(edges) > 0.0):
             raise InputError("Ledger.power: edges are not at least two ascending times in ns")
         rec, unit = self._recording, self._recording.plan.device.josephson_energy_J
@@ -263,6 +269,12 @@ def ledger(recording: Recording, assumptions: Assumptions | None = None) -> Ledg
     Raises:
         InputError: detections were not recorded.
     """
+    from soen_event.recording import Recording
+
+    if not isinstance(recording, Recording):
+        raise InputError(f"ledger.recording: {type(recording).__name__} is no Recording; give what simulate returns")
+    if assumptions is not None and not isinstance(assumptions, Assumptions):
+        raise InputError(f"ledger.assumptions: {type(assumptions).__name__} are no Assumptions; give some, or None")
     known = assumptions if assumptions is not None else Assumptions()
     plan = recording.plan
     parts: dict[str, Entry] = {}

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from soen_event.errors import InputError, nearest
+from soen_event.errors import InputError, checked_path, nearest
 from soen_event.physics import family, source, squid, tablefile
 from soen_event.physics.rate_table import KINDS, RateTable
 from soen_event.units import is_number
@@ -84,17 +84,22 @@ def read_foreign(
         InputError: a file that cannot be read; columns or arrays missing; rates that are far below zero, fall with the current or differ
             between mirrored fluxes; too few fluxes or currents, or fluxes that do not reach half a quantum. All that is found is told.
     """
-    path, faults = Path(path), []
+    path, faults = checked_path(path, "read_foreign.path"), []
     if kind not in KINDS:
         faults.append(f"read_foreign.kind: {kind!r} is not known{nearest(str(kind), KINDS)}; give 'ri' or 'rtti'")
     if ib is not None and (not is_number(ib) or not 0.0 < ib <= 4.0):
         faults.append(f"read_foreign.ib: {ib!r} is not a bias above 0 and at most 4 I_c")
     if not is_number(noise) or not 0.0 <= noise <= 0.1:
         faults.append(f"read_foreign.noise: {noise!r} is not a rate from 0 to 0.1")
-    wrong = [name for name in names or {} if name not in _NAMES]
-    faults += [
-        f"read_foreign.names: there is no {name!r}{nearest(name, _NAMES)}; give {', '.join(_NAMES)}" for name in wrong
-    ]
+    if names is not None and not isinstance(names, Mapping):
+        faults.append(f"read_foreign.names: {names!r} is no mapping; give what the file calls {', '.join(_NAMES)}")
+        names = None
+    for name, called in (names or {}).items():
+        if name not in _NAMES or not isinstance(called, str):
+            known = ", ".join(_NAMES)
+            faults.append(
+                f"read_foreign.names: {name!r}: {called!r}{nearest(str(name), _NAMES)}; give names by {known}"
+            )
     if faults:
         raise InputError(faults)
     notes: list[str] = [f"read from {path.name}"]

@@ -75,11 +75,8 @@ from soen_event.plan import PULSE, QUANTA
 
 RI, RTTI = 0, 1
 REACHED, LOG_FULL, HEAP_FULL, SPIKED = range(4)
-IB2, IB3 = (
-    Line().ib_2,
-    Line().ib_3,
-)  # biases of the two junctions of an RTTI dendrite's transmission line (physics.md 2.5)
-BETA_LINE = Line().beta_3  # and beta_4
+# Of an RTTI dendrite's transmission line (physics.md 2.5): biases of its two junctions; beta_3, which is beta_4 too.
+IB2, IB3, BETA_LINE = Line().ib_2, Line().ib_3, Line().beta_3
 
 
 class Wires(NamedTuple):

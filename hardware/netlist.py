@@ -173,7 +173,7 @@ class Netlist:
     def loop(self, name: str, where: str = "Netlist") -> Loop:
         """The loop with an id, or of a neuron its soma's. Raises InputError for an id that is not there."""
         parts = self.parts
-        if name not in parts:
+        if not isinstance(name, str) or name not in parts:
             raise InputError(f"{where}: there is no loop {name!r} in the netlist{nearest(str(name), parts)}")
         return parts[name]
 

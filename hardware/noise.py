@@ -172,8 +172,12 @@ def _checked(where: str, network: Any, duration: Any, seed: Any, loops: Any) -> 
     if isinstance(loops, str):
         faults.append(f"{where}.loops: {loops!r} is one string; give a list of ids, such as [{loops!r}]")
         loops = ()
+    elif loops is not None and not isinstance(loops, Iterable):
+        faults.append(f"{where}.loops: {loops!r} is no list of ids; give one")
+        loops = ()
     chosen = sorted(known) if loops is None else list(loops)
-    faults += [f"{where}.loops: there is no loop {x!r}{nearest(str(x), known)}" for x in chosen if x not in known]
+    missing = [x for x in chosen if not isinstance(x, str) or x not in known]
+    faults += [f"{where}.loops: there is no loop {x!r}{nearest(str(x), known)}" for x in missing]
     if faults:
         raise InputError(faults)
     return {name: known[name] for name in dict.fromkeys(chosen)}, seed

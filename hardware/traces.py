@@ -21,13 +21,12 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from soen_event.errors import InputError, nearest
-from soen_event.units import is_number
+from soen_event.errors import InputError, checked_path, nearest
+from soen_event.units import floats, is_number
 
 if TYPE_CHECKING:
     from hardware.netlist import Netlist
@@ -49,8 +48,8 @@ class Traces:
     """
 
     def __init__(self, times: Any, columns: Mapping[str, Any], netlist: Netlist | None = None, origin: str = ""):
-        self.times = np.asarray(times, dtype=float)
-        self.columns = {name: np.asarray(values, dtype=float) for name, values in columns.items()}
+        self.times = floats(times, "Traces.times")
+        self.columns = {name: floats(values, f"Traces.columns[{name!r}]") for name, values in columns.items()}
         self.netlist, self.origin = netlist, origin
         faults = []
         if self.times.ndim != 1 or len(self.times) < 2 or not (np.diff(self.times) > 0.0).all():
@@ -95,7 +94,7 @@ class Traces:
         values = self._column(f"I({loop.current})", part, "its current") / self._known.unit
         if t is None:
             return values
-        t = np.asarray(t, dtype=float)
+        t = floats(t, "Traces.current.t")
         slack = 1e-6 + 1e-9 * abs(self.duration)
         if not np.all((t >= self.times[0] - slack) & (t <= self.times[-1] + slack)):
             raise InputError(f"Traces.current: a time is outside the traces, {self.times[0]:g} to {self.duration:g} ns")
@@ -196,7 +195,7 @@ def read_traces(path: str | os.PathLike[str], netlist: Netlist | None = None) ->
 
     if netlist is not None and not isinstance(netlist, Netlist):
         raise InputError(f"read_traces.netlist: {type(netlist).__name__} is not a Netlist")
-    file = Path(path)
+    file = checked_path(path, "read_traces.path")
     try:
         data = file.read_bytes()
     except OSError as error:

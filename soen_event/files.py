@@ -30,7 +30,7 @@ from pydantic_core import PydanticCustomError
 
 from soen_event import builders, parts
 from soen_event.device import Device
-from soen_event.errors import InputError, nearest
+from soen_event.errors import InputError, checked_path, nearest
 from soen_event.network import Network
 from soen_event.parts import Choice, Field, Name, Nested, Number, Part, Rows
 
@@ -949,9 +949,7 @@ def write(path: str | os.PathLike[str], text: str, overwrite: bool) -> None:
     Raises:
         InputError: the path is none or a folder's, its folder is not there, or the file exists and ``overwrite`` is False.
     """
-    if not isinstance(path, str | os.PathLike) or "\0" in os.fspath(path):
-        raise InputError(f"{path!r} is no path; give that of a file")
-    path = Path(path)
+    path = checked_path(path, "path")
     taken = f"{path}: exists already; choose another name or pass overwrite=True"
     try:
         if path.is_dir():

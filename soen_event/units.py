@@ -71,6 +71,14 @@ def is_number(value: Any) -> bool:
     return real and bool(abs(value) < math.inf)
 
 
+def floats(values: Any, where: str) -> NDArray[np.float64]:
+    """Numbers as an array of floats, of their shape. Raises InputError, which begins with ``where``, if they are none."""
+    try:
+        return np.asarray(values, dtype=float)
+    except (TypeError, ValueError):
+        raise InputError(f"{where}: {values!r} are no numbers; give some, in a list or an array") from None
+
+
 class _Dimension(NamedTuple):
     noun: str  # with its article, as errors say it
     unit: str  # of the plain number

@@ -31,6 +31,7 @@ from soen_event.errors import InputError
 from soen_event.physics import family, source, squid, tablefile
 from soen_event.physics.rtti import Line
 from soen_event.physics.source import Table
+from soen_event.units import floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -176,7 +177,12 @@ class RateTable:
         """
         from soen_event.engine.jit import compile_function
 
-        phi, current = np.broadcast_arrays(_finite(phi, "phi"), _finite(current, "current"))
+        phi, current = _finite(phi, "phi"), _finite(current, "current")
+        try:
+            phi, current = np.broadcast_arrays(phi, current)
+        except ValueError:
+            told = f"{phi.shape} fluxes and {current.shape} currents"
+            raise InputError(f"RateTable.current: {told} do not go together; give shapes that broadcast") from None
         i = current if self.kind == "ri" else self._bias(ib) - current
         row = source.stack([self.source(ib)])
         out = np.empty(phi.size)
@@ -253,6 +259,8 @@ class RateTable:
         """
         if not isinstance(other, RateTable) or other.kind != self.kind:
             raise InputError(f"RateTable.compare.other: {other!r} is no table of kind {self.kind!r}; give one")
+        if isinstance(points, bool) or not isinstance(points, int | np.integer) or not 2 <= points <= 10_000:
+            raise InputError(f"RateTable.compare.points: {points!r} is no number of points; give 2 to 10000")
         phi, current = self._grid(ib, points)
         flux, across = np.meshgrid(phi, current)
         one, two = self.rate(flux, across, ib), other.rate(flux, across, ib)
@@ -310,7 +318,7 @@ class RateTable:
 
 
 def _finite(value: ArrayLike, name: str) -> Floats:
-    array = np.asarray(value, dtype=float)
+    array = floats(value, f"RateTable.{name}")
     if not np.isfinite(array).all():
         raise InputError(f"RateTable.{name}: holds values that are not finite; give numbers")
     return array

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from soen_event.errors import InputError
+from soen_event.errors import InputError, checked_path
 
 FORMAT = "soen-rates"
 VERSION = 1
@@ -55,7 +55,7 @@ def write(path: str | os.PathLike[str], parameters: Mapping[str, Any], arrays: M
     Raises:
         InputError: for another ending, or a folder that is not there.
     """
-    path = Path(path)
+    path = checked_path(path, "RateTable.save.path")
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(f"RateTable.save.path: {str(path)!r} does not end in {', '.join(SUFFIXES)}; give one of these")
     if not path.parent.is_dir():
@@ -100,7 +100,7 @@ def read(
     Raises:
         InputError: the file is missing, is no table, is damaged, or of a later version.
     """
-    path = Path(path)
+    path = checked_path(path, where)
     if not path.is_file():
         raise InputError(
             f"{where}: there is no file {str(path)!r}; give a table written by RateTable.save or `soen table`"
