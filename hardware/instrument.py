@@ -183,9 +183,7 @@ class VirtualChip:
 
     def _begin(self, run: Simulation) -> None:
         self._run = run
-        self._fs = self._read_fs = 0
-        self._settled_fs = 0
-        self._writes = self._samples = 0
+        self._fs = self._read_fs = self._settled_fs = self._writes = self._samples = 0
         self._sampled_fs = _NEVER
         self._seen = {"spikes": 0, "photons": 0}
         self._seen_fluxons = np.zeros(len(run.plan.loop_ids), dtype=np.int64)
@@ -454,7 +452,7 @@ class VirtualChip:
         total = np.array([recording.fluxon_count[name] for name in plan.loop_ids], dtype=np.int64)
         fluxons = dict(zip(plan.loop_ids, (total - self._seen_fluxons).tolist(), strict=True))
         samples = {name: self._sampled(recording, name, times_fs) for name in names}
-        settled = max(self._read_fs, 0) >= self._settled_fs
+        settled = self._read_fs >= self._settled_fs
         found = Readout(self._read_fs * 1e-6, self._fs * 1e-6, settled, fired, detected, fluxons, times, samples)
         self._seen = {
             "spikes": len(recording.table("spikes")["time_fs"]),

@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -223,13 +223,15 @@ class RateTable:
         steepest = float(np.abs(held["slope"]).max())
         return source.assemble(held["rate"], held["a"], held["y"], given, curve, True, shift, steepest, rest=rest)
 
+    @cached_property
+    def _family(self) -> family.Family:
+        return family.unpacked(self.arrays)
+
     def _rtti(self, ib: float) -> Table:
         held = self.arrays
         if self.parameters["form"] == "junctions":
             line = Line(*(float(self.parameters[name]) for name in Line._fields))
-            whole = self.__dict__.setdefault("_family", None) or family.unpacked(held)
-            self.__dict__["_family"] = whole
-            return source.rtti_from_samples(ib, family.sampled(whole, ib, line), whole.a, family.A_BEND)
+            return source.rtti_from_samples(ib, family.sampled(self._family, ib, line), self._family.a, family.A_BEND)
         k = int(np.clip(np.searchsorted(held["ib"], ib) - 1, 0, max(len(held["ib"]) - 2, 0)))
         w = 0.0
         if len(held["ib"]) > 1:
