@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 RECORDABLE = ("spikes", "fluxons", "photons", "detections", "currents", "fluxes", "energy")
 ENGINES = ("compiled", "reference")
 RESOLUTIONS = ("fluxon", "flow", "auto")
-CHECKPOINT_VERSION = 5
+CHECKPOINT_VERSION = 6
 _CHUNK = {"compiled": 200_000, "reference": 2_000}
 
 

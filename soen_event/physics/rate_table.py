@@ -217,7 +217,7 @@ class RateTable:
     def _ri(self) -> Table:
         held, given = self.arrays, self.parameters
         beta_1, beta_2 = float(given.get("beta_1") or squid.TWO_PI / 4), float(given.get("beta_2") or squid.TWO_PI / 4)
-        rest = squid.rest_table(0.5 * (beta_1 + beta_2))
+        rest = source.phases(0.5 * (beta_1 + beta_2), given.get("beta_c"))
         curve = (held["level"], held["slope"], held["gain"])
         shift = (beta_2 - beta_1) / (2.0 * squid.TWO_PI)
         steepest = float(np.abs(held["slope"]).max())
