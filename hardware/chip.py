@@ -33,13 +33,14 @@ from hardware.limits import (
     STATUSES,
     Known,
     Setting,
+    aligned,
     known_from,
     lowest,
     plain,
     told,
 )
 from hardware.quantize import STORAGE_LOOP_QUANTA, Levels
-from soen_event.errors import InputError, nearest
+from soen_event.errors import InputError, checked_path, nearest
 from soen_event.parts import shown
 
 __all__ = ["ASCR_Y1", "IDEAL", "NIST_SPIKING", "PROFILES", "SIGNALS", "STATUSES", "Chip", "Known", "Setting", "find"]
@@ -206,10 +207,9 @@ class Chip:
                 status, source = (known.status, known.source) if known is not None else ("given", "")
                 rows.append((name, told(value, rule.unit), status, source))
         rows += [(name, told(known.value, ""), known.status, known.source) for name, known in self.facts.items()]
-        rows = [("", "value", "status", "source"), *rows] if rows else []
-        widths = [max((len(row[k]) for row in rows), default=0) + 2 for k in range(3)]
         lines = [f"Chip {self.name!r}"]
-        lines += ["".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=False)) + row[3] for row in rows]
+        if rows:
+            lines += aligned([("", "value", "status", "source"), *rows])
         if unknown:
             lines += textwrap.wrap(f"not known, so no limit: {', '.join(unknown)}", 116, subsequent_indent="  ")
         return "\n".join(line.rstrip() for line in lines)
@@ -281,19 +281,15 @@ class Chip:
         Raises:
             InputError: the file exists and ``overwrite`` is False, or it cannot be written.
         """
-        from soen_event.files import _flow, _write
+        from soen_event.files import _flow, write
 
-        _path(path)
         lines = []
         for key, value in self.to_dict().items():
             if key == "facts":
                 lines += ["facts:", *(f"  {_flow(name)}: {_flow(each)}" for name, each in value.items())]
             else:
                 lines.append(f"{key}: {_flow(value)}")
-        try:
-            _write(Path(path), "\n".join(lines) + "\n", overwrite)
-        except OSError as trouble:
-            raise InputError(f"{shown(path)}: cannot be written ({trouble.strerror}); choose another name") from None
+        write(path, "\n".join(lines) + "\n", overwrite)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Chip:
@@ -304,7 +300,7 @@ class Chip:
         """
         from soen_event.files import _from_yaml
 
-        name = _path(path)
+        name = str(checked_path(path, "Chip.load.path"))
         try:
             text = Path(path).read_text("utf-8")
         except (OSError, ValueError) as trouble:
@@ -315,12 +311,6 @@ class Chip:
             return cls.from_dict(document)
         except InputError as error:
             raise InputError([f"{name}: {fault}" for fault in error.faults]) from None
-
-
-def _path(path: Any) -> str:
-    if not isinstance(path, str | os.PathLike) or "\0" in os.fspath(path):
-        raise InputError(f"Chip: {shown(path)} is no path; give that of a chip file")
-    return os.fspath(path)
 
 
 _DEFAULTS = {f.name: f.default for f in fields(Chip)}

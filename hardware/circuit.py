@@ -30,6 +30,7 @@ from soen_event.physics.inductance import loading, pairs
 from soen_event.physics.random import checked_seed, part_key
 from soen_event.physics.source import MIRROR
 from soen_event.plan import Plan, lower
+from soen_event.units import is_number
 
 if TYPE_CHECKING:
     from soen_event.network import Network
@@ -93,18 +94,14 @@ def simulate(
 
 
 def _number_faults(duration: Any, step: Any, temperature: Any, sample: Any) -> list[str]:
-    def good(value: Any, low: float, high: float, open_: bool = True) -> bool:
-        fits = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-        return fits and (low < value if open_ else low <= value) and value <= high
-
     faults = []
-    if not good(duration, 0.0, 1e9):
+    if not (is_number(duration) and 0.0 < duration <= 1e9):
         faults.append(f"circuit.simulate.duration: {duration!r} is not a time in ns above 0, such as 50.0")
-    if not good(step, 0.001, 1.0, False):
+    if not (is_number(step) and 0.001 <= step <= 1.0):
         faults.append(f"circuit.simulate.step: {step!r} is not a step in ps from 0.001 to 1, such as 0.05")
-    if temperature is not None and not good(temperature, 0.0, 20.0, False):
+    if temperature is not None and not (is_number(temperature) and 0.0 <= temperature <= 20.0):
         faults.append(f"circuit.simulate.temperature: {temperature!r} is not a temperature in K from 0 to 20")
-    if not good(sample, 0.0, 1e9):
+    if not (is_number(sample) and 0.0 < sample <= 1e9):
         faults.append(f"circuit.simulate.sample: {sample!r} is not a time in ns above 0, such as 0.01")
     return faults
 

@@ -8,6 +8,7 @@ make flux in one arm or in both (and ``M_D1`` between the coils of these), ``N_D
 from __future__ import annotations
 
 import math
+from collections import Counter
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -31,9 +32,7 @@ START = 2e-9  # s: fluxes are switched on in the first eighth of it, biases in t
 FLUX_ON, BIAS_ON = 0.25e-9, 1.25e-9
 COIL = 20e-12  # H, of every coil (circuit.md 7)
 K_COLLECT = 0.6  # coupling of a collection loop's coils (circuit.md 7)
-K_INPUT = (
-    0.3  # coupling of coils that ideal sources drive; small, so that all couplings of an arm stay possible together
-)
+K_INPUT = 0.3  # of coils that ideal sources drive; small, so that all couplings of an arm stay possible together
 EDGE = 1e-15  # s, a jump
 # Words by which JoSIM tells sources and ground apart wherever they stand in a line.
 RESERVED = ("GND", "PWL", "PULSE", "SIN", "CUS", "NOISE", "PWS", "EXP", "TRAN", "GAUSS", "SOEN")
@@ -145,6 +144,8 @@ class Deck:
                 self.collected.setdefault(m, []).append(c)
             else:
                 self.plain.append(c)
+        # JoSIM measures a current between two nodes: a plain coupling needs a short in series with its source's loop.
+        self.shorts = Counter(self.source[self.plain].tolist() if self.dialect == "josim" else ())
         for m, couplings in self.collected.items():
             whole, mutual = self._collection(m)
             for c in couplings:
@@ -197,7 +198,7 @@ class Deck:
             self._junction(lines, tag, 4)
             top = f"J4_{tag}"
         add(f"LD_{tag} {top} D0_{tag} {number(L)}")
-        sensed = self._senses(k)
+        sensed = self.shorts[k]
         add(f"RD_{tag} D{sensed}_{tag} 0 {number(r)}")
         if self.dialect == "wrspice" and self.temperature > 0.0:
             add(self._noise(f"IRD_{tag}", f"D{sensed}_{tag}", r))
@@ -256,10 +257,6 @@ class Deck:
         if self.mirror[k]:  # flux of both arms in proportion to their inductances leaves it as it is
             return float((b2 * rest[0] + b1 * rest[1] + b1 * b2 * self.plan.arrays.ib[k]) / (b1 + b2))
         return float(rest[3])
-
-    def _senses(self, k: int) -> int:
-        """How many shorts in series with the loop its plain couplings need (JoSIM measures a current between two nodes)."""
-        return sum(int(self.source[c]) == k for c in self.plain) if self.dialect == "josim" else 0
 
     # -------------------------------------------------------------- inputs
 

@@ -31,15 +31,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from soen_event.errors import InputError
+from soen_event.units import c as SPEED_OF_LIGHT
 from soen_event.units import e as ELEMENTARY_CHARGE
+from soen_event.units import floats, is_number
 from soen_event.units import h as PLANCK
 
 if TYPE_CHECKING:
     from soen_event.recording import Recording
 
 __all__ = ["Assumptions", "Entry", "Ledger", "ledger"]
-
-SPEED_OF_LIGHT = 299_792_458.0  # m/s, exact
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,21 +70,27 @@ class Assumptions:
         faults = []
         for name, known in defaults.items():
             given = getattr(self, name)
+            if given is not None and not isinstance(given, Mapping):
+                faults.append(
+                    f"Assumptions.{name}: {given!r} is no mapping; give numbers by source, {', '.join(known)}"
+                )
+                given = None
             object.__setattr__(self, name, {**known, **(given or {})})
             for source, value in getattr(self, name).items():
                 if source not in known:
                     faults.append(f"Assumptions.{name}: there is no source {source!r}; give {', '.join(known)}")
-                elif not _positive(value) or (name == "efficiency" and value > 1.0):
+                elif not (is_number(value) and value > 0.0) or (name == "efficiency" and value > 1.0):
                     faults.append(
                         f"Assumptions.{name}: {source}: {value!r} is not above 0"
                         + (" and at most 1" * (name == "efficiency"))
                     )
         for name in ("detector_inductance", "detector_bias", "wavelength"):
-            if not _positive(getattr(self, name)):
-                faults.append(f"Assumptions.{name}: {getattr(self, name)!r} is not a number above 0")
+            value = getattr(self, name)
+            if not (is_number(value) and value > 0.0):
+                faults.append(f"Assumptions.{name}: {value!r} is not a number above 0")
         for name in ("amplifier", "cooling"):
             value = getattr(self, name)
-            if not (_positive(value) or value == 0.0) or isinstance(value, bool):
+            if not (is_number(value) and value >= 0.0):
                 faults.append(f"Assumptions.{name}: {value!r} is not a number of at least 0")
         if not faults:
             for source, pair in self.pair.items():
@@ -105,11 +111,6 @@ class Assumptions:
     def detection(self) -> float:
         """Energy of a detector's current, J."""
         return 0.5 * self.detector_inductance * self.detector_bias**2
-
-
-def _positive(value: Any) -> bool:
-    fits = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    return bool(fits and 0.0 < value < math.inf)
 
 
 @dataclass(frozen=True)
@@ -225,9 +226,10 @@ class Ledger:
             f"{'cooling at ' + format(self.assumptions.cooling, 'g') + ' W/W':<32}{_told(self.cooling_J, 'J'):>12}"
         )
         c = self.counts
+        mean = _told(total.drawn / (self.duration * 1e-9), "W") if self.duration > 0.0 else "no time"
         lines.append(
             f"{c['fluxons']:,.0f} fluxons, {c['detections']:,.0f} detections, {c['spikes']:,.0f} spikes with light, "
-            f"{c['photons']:,.0f} photons, in {self.duration:g} ns; {_told(total.drawn / (self.duration * 1e-9), 'W')} in the mean"
+            f"{c['photons']:,.0f} photons, in {self.duration:g} ns; {mean} in the mean"
         )
         return "\n".join(lines)
 
@@ -236,7 +238,7 @@ class Ledger:
 
         Loops draw at their fluxons, which must have been recorded for all loops (``record="fluxons"``, with "currents" at flow resolution).
         """
-        edges = np.asarray(edges, dtype=float)
+        edges = floats(edges, "Ledger.power.edges")
         if edges.ndim != 1 or len(edges) < 2 or not np.all(np.diff(edges) > 0.0):
             raise InputError("Ledger.power: edges are not at least two ascending times in ns")
         rec, unit = self._recording, self._recording.plan.device.josephson_energy_J
@@ -267,6 +269,12 @@ def ledger(recording: Recording, assumptions: Assumptions | None = None) -> Ledg
     Raises:
         InputError: detections were not recorded.
     """
+    from soen_event.recording import Recording
+
+    if not isinstance(recording, Recording):
+        raise InputError(f"ledger.recording: {type(recording).__name__} is no Recording; give what simulate returns")
+    if assumptions is not None and not isinstance(assumptions, Assumptions):
+        raise InputError(f"ledger.assumptions: {type(assumptions).__name__} are no Assumptions; give some, or None")
     known = assumptions if assumptions is not None else Assumptions()
     plan = recording.plan
     parts: dict[str, Entry] = {}

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from hardware.limits import aligned
 from soen_event.errors import InputError, nearest
 from soen_event.parts import shown
 
@@ -133,14 +134,7 @@ class Report:
             ]
             if len(found) > most:
                 rows.append((action, f"... and {len(found) - most} more", "", "", "", "", ""))
-        widths = [max(len(row[k]) for row in rows) + 2 for k in range(6)]
-        lines += [
-            "".join(
-                f"{c:>{w - 2}}  " if k == 5 else f"{c:<{w}}" for k, (c, w) in enumerate(zip(row, widths, strict=False))
-            )
-            + row[6]
-            for row in rows
-        ]
+        lines += aligned(rows, right=(5,))
         worst = ", ".join(f"{name} {each.error:.3g} ({each.part})" for name, each in self.worst.items() if each.error)
         if worst:
             lines.append(f"largest errors: {worst}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from soen_event.network import Network
 from soen_event.parts import Coupling, Dendrite, Soma, Synapse, detached, shown
 from soen_event.plan import HOTTEST
 
-__all__ = ["Fitting", "method_faults", "runs_at"]
+__all__ = ["Fitting", "method_faults"]
 
 _DETECTOR = ("phi_peak", "tau_rise", "tau_fall", "hotspot", "efficiency", "dead_time", "recovery", "overlap")
 _SAME = 1e-12  # a value this near to a level, relatively, is on it
@@ -207,7 +206,8 @@ class Fitting:
             for guide in self.net.waveguides:
                 light.setdefault(guide.source, []).append(guide.target)
             for source, targets in light.items():
-                left = [name for name in dict.fromkeys(targets) if name in self.net.synapses]  # another neuron's cut may have taken it
+                # Another neuron's cut may have taken one.
+                left = [name for name in dict.fromkeys(targets) if name in self.net.synapses]
                 self._cut(left, chip.fan_out, source, "fan_out")
         if chip.fan_in is not None:
             onto: dict[str, list[str]] = {}
@@ -328,7 +328,7 @@ class Fitting:
             if has is not None and wanted != has:
                 self.note("device", "temperature", wanted, has, "ignored", "the temperature was given")
         elif has is not None and has != kelvin:
-            if runs_at(has):
+            if has <= HOTTEST:
                 self.note("device", "temperature", kelvin, has, "set")
                 kelvin = has
             else:
@@ -360,12 +360,6 @@ class Fitting:
         inner = [name for name in net.synapses if name not in self.ports]
         sites |= {name: f"V[{row[net[name].target]},{lines[line]}]" for name, line in self.ports.items()}
         return sites | {name: f"synapse[{k}]" for k, name in enumerate(inner)}
-
-
-@lru_cache(maxsize=64)
-def runs_at(temperature: float) -> bool:
-    """Whether the engines run at this temperature (K)."""
-    return 0.0 <= temperature <= HOTTEST
 
 
 def method_faults(chip: Chip, method: Any, place: str) -> list[str]:

@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from soen_event.errors import InputError, nearest
+from soen_event.errors import InputError, checked_path, nearest
 from soen_event.physics import family, source, squid, tablefile
 from soen_event.physics.rate_table import KINDS, RateTable
+from soen_event.units import is_number
 
 if TYPE_CHECKING:
     from soen_event.device import Device
@@ -47,10 +48,6 @@ _NAMES = {
     "r": ("r", "rate", "g", "g_array", "r_fq", "r_fq__array", "r_array"),
     "ib": ("ib", "i_b", "ib1", "bias", "ib__list"),
 }
-
-
-def is_number(value: Any) -> bool:
-    return isinstance(value, int | float | np.number) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def read_foreign(
@@ -87,17 +84,22 @@ def read_foreign(
         InputError: a file that cannot be read; columns or arrays missing; rates that are far below zero, fall with the current or differ
             between mirrored fluxes; too few fluxes or currents, or fluxes that do not reach half a quantum. All that is found is told.
     """
-    path, faults = Path(path), []
+    path, faults = checked_path(path, "read_foreign.path"), []
     if kind not in KINDS:
         faults.append(f"read_foreign.kind: {kind!r} is not known{nearest(str(kind), KINDS)}; give 'ri' or 'rtti'")
     if ib is not None and (not is_number(ib) or not 0.0 < ib <= 4.0):
         faults.append(f"read_foreign.ib: {ib!r} is not a bias above 0 and at most 4 I_c")
     if not is_number(noise) or not 0.0 <= noise <= 0.1:
         faults.append(f"read_foreign.noise: {noise!r} is not a rate from 0 to 0.1")
-    wrong = [name for name in names or {} if name not in _NAMES]
-    faults += [
-        f"read_foreign.names: there is no {name!r}{nearest(name, _NAMES)}; give {', '.join(_NAMES)}" for name in wrong
-    ]
+    if names is not None and not isinstance(names, Mapping):
+        faults.append(f"read_foreign.names: {names!r} is no mapping; give what the file calls {', '.join(_NAMES)}")
+        names = None
+    for name, called in (names or {}).items():
+        if name not in _NAMES or not isinstance(called, str):
+            known = ", ".join(_NAMES)
+            faults.append(
+                f"read_foreign.names: {name!r}: {called!r}{nearest(str(name), _NAMES)}; give names by {known}"
+            )
     if faults:
         raise InputError(faults)
     notes: list[str] = [f"read from {path.name}"]
@@ -405,7 +407,7 @@ def _ri_from_points(points: _Points, name: str, device: Device | None, noise: fl
         folded = np.asarray(np.round(folded * 200.0) / 200.0, dtype=np.float64)
         notes.append("fluxes are gathered in steps of 0.005 after the shift of unequal arms")
     _check_mirror(phi, folded, points, where, notes)
-    columns = [c for c in _columns(folded, points.current, points.rate, where, noise, notes) if c is not None]
+    columns = _columns(folded, points.current, points.rate, where, noise, notes)
     fluxes = np.array([c.phi for c in columns])
     faults = []
     if len(columns) < 5:

@@ -26,7 +26,6 @@ On a SimPy bench the environment's clock (ns) drives the chip. Whatever touches 
 from __future__ import annotations
 
 import itertools
-import math
 from collections import Counter
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -39,7 +38,6 @@ from hardware.deployment import Deployment, deploy
 from hardware.fitting import method_faults
 from hardware.quantize import ROUNDINGS, Levels
 from hardware.readout import Readout
-from hardware.running import inject, rebias
 from hardware.spread import Spread
 from hardware.stored import WriteLedger, biases, gains, own_values, stored, values
 from soen_event.engine.state import DETECTED
@@ -48,6 +46,7 @@ from soen_event.network import Network
 from soen_event.parts import RI_BIAS, RTTI_BIAS, Coupling, Synapse, shown
 from soen_event.physics.random import SPREAD, checked_seed, normal, part_key
 from soen_event.simulate import Simulation
+from soen_event.units import fs_to_ns, is_number
 
 if TYPE_CHECKING:
     import simpy
@@ -184,9 +183,7 @@ class VirtualChip:
 
     def _begin(self, run: Simulation) -> None:
         self._run = run
-        self._fs = self._read_fs = 0
-        self._settled_fs = 0
-        self._writes = self._samples = 0
+        self._fs = self._read_fs = self._settled_fs = self._writes = self._samples = 0
         self._sampled_fs = _NEVER
         self._seen = {"spikes": 0, "photons": 0}
         self._seen_fluxons = np.zeros(len(run.plan.loop_ids), dtype=np.int64)
@@ -296,7 +293,7 @@ class VirtualChip:
                 faults.append(
                     f"{place}: {name!r} is fixed on {chip.name}; it programs {' and '.join(chip.programmable) or 'nothing'}"
                 )
-            elif isinstance(value, bool) or not isinstance(value, int | float | np.number) or not math.isfinite(value):
+            elif not is_number(value):
                 faults.append(f"{place}[{name!r}]: {shown(value)} is no finite number; give one")
             elif isinstance(part := self._made[name], Coupling):
                 target: Any = self._made[part.target]
@@ -334,7 +331,7 @@ class VirtualChip:
             raise InputError(
                 f"VirtualChip.set_bias: there is no loop {part!r}{nearest(str(part), self._bias_of)}; correct it"
             )
-        if isinstance(ib, bool) or not isinstance(ib, int | float | np.number) or not math.isfinite(ib):
+        if not is_number(ib):
             raise InputError(f"VirtualChip.set_bias: {shown(ib)} is no finite number; give a bias in I_c")
         inside = part not in self._made  # n1.refractory
         owner = part.removesuffix(".refractory") if inside else part
@@ -350,20 +347,11 @@ class VirtualChip:
             raise InputError(
                 f"VirtualChip.set_bias: {actual:g} I_c of {part!r} is outside {low:g} to {high:g}; choose another"
             )
-        made = self._made.copy()
-        if inside:
-            made.replace(owner, refractory={"ib": actual})
-            loop = part
-        else:
-            soma = hasattr(old, "soma")
-            made.replace(owner, **({"soma": {"ib": actual}} if soma else {"ib": actual}))
-            loop = f"{part}.soma" if soma else part
-        faults = made.validate()
-        if faults:
-            raise InputError([f"VirtualChip.set_bias: {fault}" for fault in faults])
         self._follow()
-        rebias(self._run, made, loop)
-        self._made, self._bias_of[part] = made, value
+        self._run.set_bias(part, actual)
+        at = "refractory" if inside else "soma" if hasattr(old, "soma") else None
+        self._made.replace(owner, **({"ib": actual} if at is None else {at: {"ib": actual}}))
+        self._bias_of[part] = value
         self._unsettle()
         return value
 
@@ -426,9 +414,9 @@ class VirtualChip:
             trains[line] = np.concatenate([trains[line], fs]) if line in trains else fs
         if faults:
             raise InputError(faults[:20])
-        light = {synapse: fs for line, fs in trains.items() if len(fs) for synapse in lines[line]}
+        light = {synapse: fs_to_ns(fs) for line, fs in trains.items() if len(fs) for synapse in lines[line]}
         if light:
-            inject(self._run, light)
+            self._run.inject(light)
         # Only what can still be too near to light to come is kept.
         self._pulses |= {line: times[times >= now - least] for line, times in pulses.items()}
         return sum(map(len, light.values()))
@@ -464,7 +452,7 @@ class VirtualChip:
         total = np.array([recording.fluxon_count[name] for name in plan.loop_ids], dtype=np.int64)
         fluxons = dict(zip(plan.loop_ids, (total - self._seen_fluxons).tolist(), strict=True))
         samples = {name: self._sampled(recording, name, times_fs) for name in names}
-        settled = max(self._read_fs, 0) >= self._settled_fs
+        settled = self._read_fs >= self._settled_fs
         found = Readout(self._read_fs * 1e-6, self._fs * 1e-6, settled, fired, detected, fluxons, times, samples)
         self._seen = {
             "spikes": len(recording.table("spikes")["time_fs"]),
@@ -657,7 +645,7 @@ def _ids(names: Any) -> bool:
 
 def _femtoseconds(value: Any, place: str, since: int) -> int:
     """A length of time in fs, above 0, that does not lead beyond the engines' clock."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not math.isfinite(value):
+    if not is_number(value):
         raise InputError(f"{place}: {shown(value)} is no time; give ns, above 0")
     fs = round(float(value) * 1e6)
     if fs <= 0:

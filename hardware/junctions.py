@@ -75,11 +75,8 @@ from soen_event.plan import PULSE, QUANTA
 
 RI, RTTI = 0, 1
 REACHED, LOG_FULL, HEAP_FULL, SPIKED = range(4)
-IB2, IB3 = (
-    Line().ib_2,
-    Line().ib_3,
-)  # biases of the two junctions of an RTTI dendrite's transmission line (physics.md 2.5)
-BETA_LINE = Line().beta_3  # and beta_4
+# Of an RTTI dendrite's transmission line (physics.md 2.5): biases of its two junctions; beta_3, which is beta_4 too.
+IB2, IB3, BETA_LINE = Line().ib_2, Line().ib_3, Line().beta_3
 
 
 class Wires(NamedTuple):
@@ -174,7 +171,7 @@ def slopes(C: Any, Y: Any, P: Any, S: Any, stage: int, d: Any, v: Any, s: Any) -
     for k in range(n):
         j = C.first[k]
         for c in range(C.in_start[k], C.in_start[k + 1]):
-            if C.in_arm[c] == 1 and S.loops[k].mode != HELD:
+            if C.in_arm[c] == 1:
                 back = (v[j] - v[j + 1] - TWO_PI * Y.change[stage, k]) / (C.beta_1[k] + C.beta_2[k])
                 Y.rhs[C.in_loop[c]] -= TWO_PI * S.out_J[C.in_coupling[c]] * back
     for k in range(n):
@@ -390,38 +387,46 @@ def fire(C: Any, Y: Any, P: Any, S: Any, L: Any, k: int, now: int, seed: int) ->
         return
     spike(P, S, L, k, at)
     if me.mode == HELD:
+        j = C.first[k]
+        arms = Y.d_rest[j] - Y.d_rest[j + 1] - Y.d[j] + Y.d[j + 1]
         Y.s[k] = 0.0
-        for m in range(C.first[k], C.first[k + 1]):
+        for m in range(j, C.first[k + 1]):
             Y.d[m] = Y.d_rest[m]
             Y.v[m] = 0.0
         Y.turn[k] = 0
+        throw(C, Y, S, k, 0.0, arms)
     again = P.neurons[P.loops[k].neuron].refractory_detector
     if again >= 0:
         photon(Y, P, S, L, again, now, 0, seed)
 
 
 def jump(C: Any, Y: Any, P: Any, S: Any, which: int) -> None:
-    """Flux that jumps throws currents into loops at once: what threads one arm into its own, and the arm's into those that feed it.
-
-    The terms with the rate of the flux in ``rhs``, integrated over the jump; junction phases do not jump.
-    """
+    """Flux that jumps throws currents into loops at once, junction phases do not jump; or quanta enter a loop."""
     change = P.kicks[which]
     k = change.loop
-    if change.kind == PULSE or change.x == 0.0 or S.loops[k].mode == HELD:
-        return
-    if change.kind != QUANTA and C.kind[k] != RI:
-        return
-    arms = C.beta_1[k] + C.beta_2[k]
+    if change.kind == QUANTA:
+        if S.loops[k].mode != HELD:
+            throw(C, Y, S, k, TWO_PI * change.x, 0.0)
+    elif change.kind != PULSE and change.x != 0.0 and C.kind[k] == RI:
+        own = 0.0
+        if change.arm == 1:
+            own = TWO_PI * C.beta_1[k] / (C.beta_1[k] + C.beta_2[k]) * change.x
+        throw(C, Y, S, k, own, -TWO_PI * change.x)
+
+
+def throw(C: Any, Y: Any, S: Any, k: int, own: float, arms: float) -> None:
+    """The phase across loop ``k`` jumps by ``own`` and what drives current round its SQUID's arms by ``arms``, rad.
+
+    The terms of both in ``rhs``, integrated over the jump: the arm's current throws currents into the loops that feed it.
+    """
     n = C.kind.shape[0]
     for m in range(n):
         Y.rhs[m] = 0.0
-    if change.kind == QUANTA:
-        Y.rhs[k] = TWO_PI * change.x
-    elif change.arm == 1:
-        Y.rhs[k] = TWO_PI * C.beta_1[k] / arms * change.x
+    Y.rhs[k] = own
+    back = arms / (C.beta_1[k] + C.beta_2[k])
     for c in range(C.in_start[k], C.in_start[k + 1]):
-        if C.in_arm[c] == 1 and change.kind != QUANTA:
-            Y.rhs[C.in_loop[c]] += TWO_PI * S.out_J[C.in_coupling[c]] * TWO_PI * change.x / arms
+        if C.in_arm[c] == 1:
+            Y.rhs[C.in_loop[c]] -= TWO_PI * S.out_J[C.in_coupling[c]] * back
     for m in range(n):
         if S.loops[m].mode != HELD:
             for c in range(C.back_start[m], C.back_start[m + 1]):

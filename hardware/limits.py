@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -14,7 +14,19 @@ from soen_event.errors import InputError, nearest
 from soen_event.parts import shown
 from soen_event.units import parse
 
-__all__ = ["NEEDED", "RULES", "SIGNALS", "STATUSES", "Known", "Setting", "known_from", "lowest", "plain", "told"]
+__all__ = [
+    "NEEDED",
+    "RULES",
+    "SIGNALS",
+    "STATUSES",
+    "Known",
+    "Setting",
+    "aligned",
+    "known_from",
+    "lowest",
+    "plain",
+    "told",
+]
 
 STATUSES = ("measured", "published", "second-hand", "assumed", "given")
 """Measured on a device; published as a design or an estimate; told by someone else; assumed here; given by the user."""
@@ -254,6 +266,18 @@ def plain(value: Any) -> Any:
     if isinstance(value, Levels):
         return _levels_plain(value)
     return list(value) if isinstance(value, tuple) else value
+
+
+def aligned(rows: Sequence[Sequence[str]], right: Container[int] = ()) -> list[str]:
+    """Rows of text as lines in columns, those of ``right`` to the right; the last column as it is."""
+    widths = [max(map(len, column)) for column in list(zip(*rows, strict=True))[:-1]]
+    return [
+        "".join(
+            f"{c:>{w}}  " if k in right else f"{c:<{w}}  " for k, (c, w) in enumerate(zip(row, widths, strict=False))
+        )
+        + row[-1]
+        for row in rows
+    ]
 
 
 def told(value: Any, unit: str) -> str:

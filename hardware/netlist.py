@@ -160,22 +160,9 @@ class Netlist:
         Raises:
             InputError: the file exists and ``overwrite`` is false, or its folder does not.
         """
-        from pathlib import Path
+        from soen_event.files import write
 
-        target = Path(path)
-        if target.is_dir() or not target.parent.is_dir():
-            what = (
-                "is a folder; name a file" if target.is_dir() else f"there is no folder {target.parent}; make it first"
-            )
-            raise InputError(f"Netlist.save.path: {target}: {what}")
-        if target.exists() and not overwrite:
-            raise InputError(f"Netlist.save.path: {target} exists already; choose another name, or overwrite=True")
-        part = target.with_name(f".{target.name}.{os.getpid()}.part")
-        try:
-            part.write_bytes(self.text.encode("ascii"))
-            os.replace(part, target)
-        finally:
-            part.unlink(missing_ok=True)
+        write(path, self.text, overwrite)
 
     def solve(self, **how: Any) -> Traces:
         """Integrate the elements: :func:`hardware.nodal.solve`."""
@@ -186,7 +173,7 @@ class Netlist:
     def loop(self, name: str, where: str = "Netlist") -> Loop:
         """The loop with an id, or of a neuron its soma's. Raises InputError for an id that is not there."""
         parts = self.parts
-        if name not in parts:
+        if not isinstance(name, str) or name not in parts:
             raise InputError(f"{where}: there is no loop {name!r} in the netlist{nearest(str(name), parts)}")
         return parts[name]
 

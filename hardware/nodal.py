@@ -29,7 +29,7 @@ import numpy as np
 from hardware.netlist import Element, Netlist
 from hardware.traces import Traces
 from soen_event.errors import InputError
-from soen_event.units import Phi0
+from soen_event.units import Phi0, is_number
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,8 +62,7 @@ def solve(netlist: Netlist, *, step: float | None = None, sample: float | None =
         raise InputError(f"solve.netlist: {type(netlist).__name__} is not a Netlist; read_netlist(text) makes one")
     faults = []
     for name, value, low, high in (("step", step, 0.001, 1.0), ("sample", sample, 0.001, 1e6)):
-        good = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-        if value is not None and not (good and low <= value <= high):
+        if value is not None and not (is_number(value) and low <= value <= high):
             faults.append(f"solve.{name}: {value!r} is not a time in ps from {low:g} to {high:g}")
     if netlist.temperature > 0.0 or any(e.wave and e.wave.kind == "gauss" for e in netlist.elements.values()):
         faults.append("solve.netlist: has thermal noise, which is not integrated here; write it with temperature=0")
@@ -376,18 +375,12 @@ def _run(
                 weight = 1.0
             if stage == 3:
                 back = h
+            if stage == 0:  # slopes of the last step count for nothing
+                dx[:], dv[:], sum_x[:], sum_v[:] = 0.0, 0.0, 0.0, 0.0
             for k in range(size):
-                if stage == 0:
-                    sum_x[k] = 0.0
-                    y[k] = x[k]
-                else:
-                    y[k] = x[k] + back * dx[k]
+                y[k] = x[k] + back * dx[k]
             for k in range(n):
-                if stage == 0:
-                    sum_v[k] = 0.0
-                    u[k] = v[k]
-                else:
-                    u[k] = v[k] + back * dv[k]
+                u[k] = v[k] + back * dv[k]
             for g in range(groups):
                 if stage == 0:
                     y[size + g] = now[g]

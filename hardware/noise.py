@@ -20,6 +20,7 @@ import numpy as np
 
 from soen_event.errors import InputError, nearest
 from soen_event.physics.random import CURRENT_NOISE, FLUX_NOISE, checked_seed, normal, part_key
+from soen_event.units import is_number
 
 if TYPE_CHECKING:
     from soen_event.network import Network
@@ -62,7 +63,7 @@ def current_noise(
     parts, seed = _checked("current_noise", network, duration, seed, loops)
     kelvin = network.device.temperature if temperature is None else temperature
     faults = []
-    if not (_is_number(kelvin) and 0.0 < kelvin <= 20.0):
+    if not (is_number(kelvin) and 0.0 < kelvin <= 20.0):
         faults.append(f"current_noise.temperature: {kelvin!r} is no temperature for it; give K, above 0 to 20")
     if isinstance(steps, bool) or not isinstance(steps, int) or not 2 <= steps <= 1000:
         faults.append(f"current_noise.steps: {steps!r} is outside 2 to 1000; give a whole number, such as 20")
@@ -121,9 +122,9 @@ def flux_noise(
     """
     parts, seed = _checked("flux_noise", network, duration, seed, loops)
     faults = []
-    if not (_is_number(density) and 0.0 < density <= 1e-3):
+    if not (is_number(density) and 0.0 < density <= 1e-3):
         faults.append(f"flux_noise.density: {density!r} is no flux noise; give Phi0 per root Hz, such as {DENSITY}")
-    if not (_is_number(correlation) and 1e-3 <= correlation <= 1e6):
+    if not (is_number(correlation) and 1e-3 <= correlation <= 1e6):
         faults.append(f"flux_noise.correlation: {correlation!r} is outside 1e-3 to 1e6 ns")
     if isinstance(points, bool) or not isinstance(points, int) or not 1 <= points <= 100:
         faults.append(f"flux_noise.points: {points!r} is outside 1 to 100; give a whole number, such as 4")
@@ -166,13 +167,17 @@ def _checked(where: str, network: Any, duration: Any, seed: Any, loops: Any) -> 
         if neuron.refractory is not None:
             known[f"{name}.refractory"] = neuron.refractory
     faults = []
-    if not (_is_number(duration) and 0.0 < duration <= 1e9):
+    if not (is_number(duration) and 0.0 < duration <= 1e9):
         faults.append(f"{where}.duration: {duration!r} is no time; give ns, above 0, such as 500.0")
     if isinstance(loops, str):
         faults.append(f"{where}.loops: {loops!r} is one string; give a list of ids, such as [{loops!r}]")
         loops = ()
+    elif loops is not None and not isinstance(loops, Iterable):
+        faults.append(f"{where}.loops: {loops!r} is no list of ids; give one")
+        loops = ()
     chosen = sorted(known) if loops is None else list(loops)
-    faults += [f"{where}.loops: there is no loop {x!r}{nearest(str(x), known)}" for x in chosen if x not in known]
+    missing = [x for x in chosen if not isinstance(x, str) or x not in known]
+    faults += [f"{where}.loops: there is no loop {x!r}{nearest(str(x), known)}" for x in missing]
     if faults:
         raise InputError(faults)
     return {name: known[name] for name in dict.fromkeys(chosen)}, seed
@@ -183,8 +188,3 @@ def _check_number(where: str, draws: float) -> None:
         raise InputError(
             f"{where}: {draws:.3g} draws are more than {_MOST:g}; shorten the duration, or name fewer loops"
         )
-
-
-def _is_number(value: Any) -> bool:
-    numeric = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    return numeric and math.isfinite(value)

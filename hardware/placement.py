@@ -34,6 +34,7 @@ from soen_event.parts import shown
 from soen_event.physics.random import checked_seed
 from soen_event.physics.transmitter import mean_detected_photons
 from soen_event.units import c as speed_of_light
+from soen_event.units import is_number
 
 if TYPE_CHECKING:
     from soen_event.network import Network
@@ -151,7 +152,7 @@ def _check_area(area: Any, sides: Sequence[str]) -> None:
     name, faults = type(area).__name__, []
     for side in (*sides, "margin_mm"):
         value = getattr(area, side)
-        if not _is_number(value) or value < 0.0 or value > 1000.0 or (value == 0.0 and side in sides):
+        if not is_number(value) or value < 0.0 or value > 1000.0 or (value == 0.0 and side in sides):
             low = "above 0" if side in sides else "0 or more"
             faults.append(f"{name}.{side}: {shown(value)} is no length; give mm, {low} and at most 1000")
     if not faults:
@@ -160,11 +161,6 @@ def _check_area(area: Any, sides: Sequence[str]) -> None:
             faults.append(f"{name}.margin_mm: {area.margin_mm:g} mm leaves nothing; give less than {half:g}")
     if faults:
         raise InputError(faults)
-
-
-def _is_number(value: Any) -> bool:
-    numeric = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    return numeric and math.isfinite(value)
 
 
 # ---------------------------------------------------------------------------------------------- what is placed
@@ -537,7 +533,7 @@ class Limits:
         faults = []
         for limit in fields(self):
             value = getattr(self, limit.name)
-            if value is not None and not (_is_number(value) and value >= 0.0):
+            if value is not None and not (is_number(value) and value >= 0.0):
                 faults.append(f"Limits.{limit.name}: {shown(value)} is no limit; give a number, 0 or more, or None")
         if faults:
             raise InputError(faults)
@@ -613,9 +609,9 @@ class Placement:
         place_ = "Placement.route"
         if not isinstance(network, Network):
             raise InputError(f"{place_}.network: {shown(network)} is no Network; give one")
-        faults = [] if _is_number(n_g) and 1.0 <= n_g <= 10.0 else [f"{place_}.n_g: {shown(n_g)} is not within 1 to 10"]
+        faults = [] if is_number(n_g) and 1.0 <= n_g <= 10.0 else [f"{place_}.n_g: {shown(n_g)} is not within 1 to 10"]
         for name, value in (("loss_db_per_cm", loss_db_per_cm), ("splitter_loss_db", splitter_loss_db)):
-            if not (_is_number(value) and value >= 0.0):
+            if not (is_number(value) and value >= 0.0):
                 faults.append(f"{place_}.{name}: {shown(value)} is no loss; give dB, 0 or more")
         if faults:
             raise InputError(faults)

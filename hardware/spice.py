@@ -35,7 +35,7 @@ from hardware.netlist import DIALECTS, Netlist, read_netlist
 from hardware.traces import Comparison, Traces, compare, read_traces
 from soen_event.errors import InputError, nearest
 from soen_event.plan import DETERMINISTIC, PHOTONS, Plan, lower
-from soen_event.units import ns_to_fs
+from soen_event.units import is_number, ns_to_fs
 
 if TYPE_CHECKING:
     from soen_event.network import Network
@@ -122,22 +122,18 @@ def netlist(
 
 
 def _faults(dialect: Any, duration: Any, step: Any, sample: Any, temperature: Any) -> list[str]:
-    def good(value: Any, low: float, high: float, open_: bool = False) -> bool:
-        fits = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-        return fits and (low < value if open_ else low <= value) and value <= high
-
     faults = []
     if not isinstance(dialect, str) or dialect not in DIALECTS:
         faults.append(
             f"netlist.dialect: {dialect!r} is unknown{nearest(str(dialect), DIALECTS)}; give 'josim' or 'wrspice'"
         )
-    if not good(duration, 0.0, 1e6, True):
+    if not (is_number(duration) and 0.0 < duration <= 1e6):
         faults.append(f"netlist.duration: {duration!r} is not a time in ns above 0 and at most 1e6, such as 50.0")
-    if not good(step, 0.001, 1.0):
+    if not (is_number(step) and 0.001 <= step <= 1.0):
         faults.append(f"netlist.step: {step!r} is not a step in ps from 0.001 to 1, such as 0.05")
-    elif not good(sample, step, 1e6):
+    elif not (is_number(sample) and step <= sample <= 1e6):
         faults.append(f"netlist.sample: {sample!r} is not a time in ps from one step ({step:g}) on, such as 0.5")
-    if temperature is not None and not good(temperature, 0.0, 20.0):
+    if temperature is not None and not (is_number(temperature) and 0.0 <= temperature <= 20.0):
         faults.append(f"netlist.temperature: {temperature!r} is not a temperature in K from 0 to 20")
     return faults
 
@@ -162,12 +158,12 @@ def _chosen(plan: Plan, parts: Any) -> list[int]:
         if not plan.loop_ids:
             raise InputError("netlist.network: has no dendrite and no neuron; there is nothing to write")
         return list(range(len(plan.loop_ids)))
-    names = [parts] if isinstance(parts, str) else list(parts)
+    names = [parts] if isinstance(parts, str) else list(parts) if isinstance(parts, Iterable) else [parts]
     rows: set[int] = set()
     faults = []
     for name in names:
-        mine = [name] if name in plan.loop_ids else [f"{name}.soma", f"{name}.refractory"]
-        found = [plan.loop_index[each] for each in mine if each in plan.loop_index]
+        own = (f"{name}.soma", f"{name}.refractory") if name in plan.neuron_ids else (name,)
+        found = [plan.loop_index[each] for each in own if isinstance(each, str) and each in plan.loop_index]
         if not found:
             faults.append(
                 f"netlist.parts: there is no dendrite or neuron {name!r}{nearest(str(name), plan.loop_index)}"
@@ -193,7 +189,7 @@ def detections(
     Raises:
         InputError: ``spikes`` is not what it should be, or needs draws that only a run makes.
     """
-    wanted = [name for k, name in enumerate(plan.detector_ids) if int(plan.arrays.det_loop[k]) in set(chosen)]
+    wanted = [plan.detector_ids[k] for k in np.flatnonzero(np.isin(plan.arrays.det_loop, chosen)).tolist()]
     if spikes is None:
         lit = {int(d) for d in plan.arrays.guide_detector} | {int(d) for d in plan.arrays.refractory_detector}
         if lit & {plan.detector_index[name] for name in wanted}:

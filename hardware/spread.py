@@ -40,11 +40,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from soen_event.errors import InputError, nearest
 from soen_event.parts import RI_BIAS, RTTI_BIAS, shown
 from soen_event.physics.random import DARK_COUNT, JITTER, SPREAD, checked_seed, exponential, normal, part_key
+from soen_event.units import is_number
 
 if TYPE_CHECKING:
     from soen_event.device import Device
@@ -125,7 +124,7 @@ class Spread:
         faults = []
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if not _is_number(value):
+            if not is_number(value):
                 faults.append(f"Spread.{field.name}: {shown(value)} is not a finite number; give one")
             else:
                 object.__setattr__(self, field.name, float(value))
@@ -407,7 +406,7 @@ def dark_counts(network: Network, rate_hz: float | Mapping[str, float], duration
         raise InputError(f"dark_counts.network: {shown(network)} is no Network; give one")
     seed = checked_seed(seed)
     synapses = network.synapses
-    if not _is_number(duration) or not 0.0 < duration < 4e12:
+    if not is_number(duration) or not 0.0 < duration < 4e12:
         raise InputError(f"dark_counts.duration: {shown(duration)} is no time; give ns, above 0 and below 4e12")
     rates = _rates(rate_hz, synapses)
     per_ns = {
@@ -427,12 +426,12 @@ def dark_counts(network: Network, rate_hz: float | Mapping[str, float], duration
 def _rates(rate_hz: Any, synapses: Mapping[str, Any]) -> dict[str, float]:
     rates = dict(rate_hz) if isinstance(rate_hz, Mapping) else dict.fromkeys(synapses, rate_hz)
     faults = []
-    if not isinstance(rate_hz, Mapping) and not (_is_number(rate_hz) and rate_hz >= 0.0):
+    if not isinstance(rate_hz, Mapping) and not (is_number(rate_hz) and rate_hz >= 0.0):
         raise InputError(f"dark_counts.rate_hz: {shown(rate_hz)} is no rate; give counts per second, 0 or more")
     for name, rate in rates.items():
         if name not in synapses:
             faults.append(f"dark_counts.rate_hz: there is no synapse {name!r}{nearest(str(name), synapses)}")
-        elif not (_is_number(rate) and rate >= 0.0):
+        elif not (is_number(rate) and rate >= 0.0):
             faults.append(f"dark_counts.rate_hz[{name!r}]: {shown(rate)} is no rate; give counts per second, 0 or more")
     if faults:
         raise InputError(faults)
@@ -469,9 +468,9 @@ def jitter(stimulus: Any, sigma_ps: float, seed: int, *, truncate: float = 4.0) 
     stimulus = Stimulus.coerce(stimulus)
     seed = checked_seed(seed)
     faults = []
-    if not (_is_number(sigma_ps) and 0.0 <= sigma_ps <= 1e9):
+    if not (is_number(sigma_ps) and 0.0 <= sigma_ps <= 1e9):
         faults.append(f"jitter.sigma_ps: {shown(sigma_ps)} is no width; give ps, 0 to 1e9")
-    if not (_is_number(truncate) and 1.0 <= truncate <= 8.0):
+    if not (is_number(truncate) and 1.0 <= truncate <= 8.0):
         faults.append(f"jitter.truncate: {shown(truncate)} standard deviations is outside 1 to 8; give for example 4")
     positions = [key for key in stimulus.synapses if isinstance(key, int)]
     if positions:
@@ -492,8 +491,3 @@ def jitter(stimulus: Any, sigma_ps: float, seed: int, *, truncate: float = 4.0) 
         ]
         trains[name] = sorted(moved)
     return Stimulus(trains, stimulus.drives)
-
-
-def _is_number(value: Any) -> bool:
-    numeric = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    return numeric and math.isfinite(value)

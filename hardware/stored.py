@@ -75,9 +75,8 @@ def stored(
         return after, setting.saturates(wanted, sign=chip.sign)
     low, high = np.full(wanted.shape, setting[0]), np.full(wanted.shape, setting[1])
     if chip.sign == "magnitude":
-        return np.copysign(np.clip(np.abs(wanted), low, high), wanted) + 0.0, np.clip(
-            np.abs(wanted), low, high
-        ) != np.abs(wanted)
+        size = np.clip(np.abs(wanted), low, high)
+        return np.copysign(size, wanted) + 0.0, size != np.abs(wanted)
     if chip.sign == "keep":
         low, high = (
             np.where(wanted > 0.0, np.maximum(low, 0.0), low),

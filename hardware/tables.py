@@ -22,11 +22,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hardware.foreign import is_number, read_foreign
-from soen_event.errors import InputError, nearest
-from soen_event.physics import family, source
+from hardware.foreign import read_foreign
+from soen_event.errors import InputError, checked_path, nearest
+from soen_event.physics import family, source, tablefile
 from soen_event.physics.rate_table import KINDS, RateTable
 from soen_event.physics.rtti import Line
+from soen_event.units import is_number
 
 if TYPE_CHECKING:
     from soen_event.device import Device
@@ -162,9 +163,9 @@ def export(
     Raises:
         InputError: for another layout, ending or bias.
     """
-    from soen_event.physics import tablefile
-
-    path, faults = Path(path), []
+    if not isinstance(table, RateTable):
+        raise InputError(f"tables.export.table: {type(table).__name__} is no RateTable; give one")
+    path, faults = checked_path(path, "tables.export.path"), []
     suffix = path.suffix.lower()
     layouts = ("long", "matrix", "toolkit", "filling")
     if layout not in layouts:
@@ -175,14 +176,19 @@ def export(
         faults.append(f"tables.export.path: {path.name!r} does not end in .csv, .npz, .h5 or .hdf5; give one of these")
     if layout == "toolkit" and (table.kind != "ri" or suffix == ".csv"):
         faults.append("tables.export.layout: 'toolkit' is for RI tables in .npz, .h5 or .hdf5; take 'matrix'")
-    if layout == "filling" and (table.kind != "ri" or not is_number(ib)):
-        faults.append("tables.export.ib: 'filling' is for RI tables and needs a bias; give ib=1.8")
+    if layout == "filling" and (table.kind != "ri" or not (is_number(ib) and 0.0 < float(ib or 0.0) <= 4.0)):
+        faults.append("tables.export.ib: 'filling' is for RI tables and needs a bias, above 0 to 4; give ib=1.8")
+    axes = []
+    for name, given in (("phi", phi), ("current", current)):
+        try:
+            axes.append(None if given is None else np.array(list(given), dtype=float))
+        except (TypeError, ValueError):
+            faults.append(f"tables.export.{name}: {given!r} is no list of numbers; give one")
     if faults:
         raise InputError(faults)
     ri = table.kind == "ri"
-    fluxes = (
-        np.array(list(phi), dtype=float) if phi is not None else np.linspace(0, 0.5, 51) if ri else np.arange(100) / 100
-    )
+    usual = np.linspace(0, 0.5, 51) if ri else np.arange(100) / 100
+    fluxes = usual if axes[0] is None else axes[0]
     if layout == "filling":
         points = []
         for flux in fluxes.tolist():
@@ -196,13 +202,8 @@ def export(
         flux, s, r = np.array(points).T
         arrays = {"phi": flux, "s": s, "ib": np.full(len(r), float(ib or 0.0)), "r": r}
     else:
-        axis = (
-            np.array(list(current), dtype=float)
-            if current is not None
-            else np.linspace(0.95, 2.5, 63)
-            if ri
-            else np.linspace(0, 1.5, 61)
-        )
+        usual = np.linspace(0.95, 2.5, 63) if ri else np.linspace(0, 1.5, 61)
+        axis = usual if axes[1] is None else axes[1]
         flux, across = np.meshgrid(fluxes, axis)
         rate = table.rate(flux, across, ib)
         arrays = {"phi": fluxes, "i" if ri else "s": axis, "r": rate}
@@ -218,8 +219,7 @@ def export(
 def _write_arrays(path: Path, layout: str, arrays: dict[str, np.ndarray]) -> None:
     if not path.parent.is_dir():
         raise InputError(f"tables.export.path: there is no folder {str(path.parent)!r}; make it first")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with tablefile.replaced(path) as temporary:
         if path.suffix.lower() == ".csv":
             with temporary.open("w", newline="") as stream:
                 writer = csv.writer(stream)
@@ -241,6 +241,3 @@ def _write_arrays(path: Path, layout: str, arrays: dict[str, np.ndarray]) -> Non
             with h5py.File(temporary, "w") as file:
                 for name, array in arrays.items():
                     file.create_dataset(name, data=array)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -18,14 +18,15 @@ import io
 import math
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from soen_event.errors import InputError, nearest
+from soen_event.errors import InputError, checked_path, nearest
+from soen_event.units import floats, is_number
 
 if TYPE_CHECKING:
     from hardware.netlist import Netlist
@@ -47,8 +48,8 @@ class Traces:
     """
 
     def __init__(self, times: Any, columns: Mapping[str, Any], netlist: Netlist | None = None, origin: str = ""):
-        self.times = np.asarray(times, dtype=float)
-        self.columns = {name: np.asarray(values, dtype=float) for name, values in columns.items()}
+        self.times = floats(times, "Traces.times")
+        self.columns = {name: floats(values, f"Traces.columns[{name!r}]") for name, values in columns.items()}
         self.netlist, self.origin = netlist, origin
         faults = []
         if self.times.ndim != 1 or len(self.times) < 2 or not (np.diff(self.times) > 0.0).all():
@@ -93,7 +94,7 @@ class Traces:
         values = self._column(f"I({loop.current})", part, "its current") / self._known.unit
         if t is None:
             return values
-        t = np.asarray(t, dtype=float)
+        t = floats(t, "Traces.current.t")
         slack = 1e-6 + 1e-9 * abs(self.duration)
         if not np.all((t >= self.times[0] - slack) & (t <= self.times[-1] + slack)):
             raise InputError(f"Traces.current: a time is outside the traces, {self.times[0]:g} to {self.duration:g} ns")
@@ -194,7 +195,7 @@ def read_traces(path: str | os.PathLike[str], netlist: Netlist | None = None) ->
 
     if netlist is not None and not isinstance(netlist, Netlist):
         raise InputError(f"read_traces.netlist: {type(netlist).__name__} is not a Netlist")
-    file = Path(path)
+    file = checked_path(path, "read_traces.path")
     try:
         data = file.read_bytes()
     except OSError as error:
@@ -223,9 +224,11 @@ def _made(names: list[str], table: np.ndarray, origin: str, netlist: Netlist | N
     if not np.isfinite(table).all():
         row, column = np.argwhere(~np.isfinite(table))[0]
         raise _Broken(f"row {row + 1} of {names[column]} is {table[row, column]}; the simulation failed there")
-    keys = [_key(name, netlist) for name in names[1:]]
-    twice = {key for key in keys if keys.count(key) > 1}
-    for key in twice:
+    turns = {}  # WRspice's phase nodes
+    if netlist is not None:
+        turns = {e.nodes[2]: e.name for e in netlist.elements.values() if e.kind == "B" and len(e.nodes) > 2}
+    keys = [_key(name, turns) for name in names[1:]]
+    for key in (key for key, count in Counter(keys).items() if count > 1):
         same = [table[:, j + 1] for j, k in enumerate(keys) if k == key]
         if any((values != same[0]).any() for values in same):
             raise _Broken(f"has two columns {key} that differ")
@@ -241,17 +244,13 @@ def _made(names: list[str], table: np.ndarray, origin: str, netlist: Netlist | N
     return Traces((times - start) * 1e9, columns, netlist, origin)
 
 
-def _key(name: str, netlist: Netlist | None) -> str:
+def _key(name: str, turns: Mapping[str, str]) -> str:
     """The name of a column as it is written here."""
     key = name.strip().strip('"').upper().replace(" ", "").replace("|", ".")
     if key.endswith("#BRANCH"):
         key = f"I({key.removesuffix('#BRANCH')})"
     found = _WORD.fullmatch(key)
-    if netlist is not None and found and found[1] == "V":
-        for element in netlist.elements.values():
-            if element.kind == "B" and len(element.nodes) > 2 and element.nodes[2] == found[2]:
-                return f"P({element.name})"
-    return key
+    return f"P({turns[found[2]]})" if found and found[1] == "V" and found[2] in turns else key
 
 
 def _times(times: np.ndarray, netlist: Netlist | None) -> np.ndarray:
@@ -470,7 +469,7 @@ def compare(traces: Traces, reference: Any, until: float | None = None) -> Compa
         raise InputError(f"compare.reference: {type(reference).__name__} is no CircuitRun, Recording or Traces")
     end = min(traces.duration, float(reference.duration))
     if until is not None:
-        if isinstance(until, bool) or not isinstance(until, int | float | np.number) or not 0.0 < until <= end + 1e-6:
+        if not (is_number(until) and 0.0 < until <= end + 1e-6):
             raise InputError(
                 f"compare.until: {until!r} is not a time in ns above 0 and up to {end:g}, where one of the two ends"
             )

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from hardware import circuit
-from soen_event.errors import InputError
+from soen_event.errors import InputError, nearest
 from soen_event.physics.random import checked_seed
+from soen_event.units import is_number
 
 __all__ = ["PROMISES", "PulseRow", "RateRow", "Report", "near_threshold", "pulses", "report"]
 
@@ -114,6 +115,17 @@ class Report:
         return "\n".join(lines)
 
 
+def _check(where: str, ranges: dict[str, tuple[Any, float, float]]) -> None:
+    """Refuse, all together, what is no number or outside (value, least, most)."""
+    faults = [
+        f"warm.{where}.{name}: {value!r} is not a number from {low:g} to {high:g}; give one"
+        for name, (value, low, high) in ranges.items()
+        if not (is_number(value) and low <= value <= high)
+    ]
+    if faults:
+        raise InputError(faults)
+
+
 def _copies(number: int, temperature: float, **of: Any) -> Any:
     import soen_event as se
 
@@ -139,6 +151,10 @@ def near_threshold(phi: float, temperature: float = 4.2, seed: int = 0, fluxons:
     """
     import soen_event as se
 
+    _check(
+        "near_threshold",
+        {"phi": (phi, -0.5, 0.5), "temperature": (temperature, 0.01, 20.0), "fluxons": (fluxons, 10, 1e7)},
+    )
     seed = checked_seed(seed)
     like = {"beta_over_2pi": 1e5, "tau": 20.0, "phi_offset": float(phi)}
     settled = 2.0
@@ -174,6 +190,11 @@ def pulses(name: str, temperature: float = 4.2, seed: int = 0, copies: int = 100
     """Fluxons of one pulse in ``copies`` circuits and ten times as many engine dendrites (the first three: circuit.md 6, N1 to N3)."""
     import soen_event as se
 
+    _check("pulses", {"temperature": (temperature, 0.01, 20.0), "copies": (copies, 2, 10_000)})
+    if name not in _PULSES:
+        raise InputError(
+            f"warm.pulses.name: there is no pulse {name!r}{nearest(str(name), _PULSES)}; give one of {list(_PULSES)}"
+        )
     seed = checked_seed(seed)
     drives = [{"pulses": [{"t0": 1.0, **_PULSES[name]}]}]
     duration = 31.0
@@ -212,16 +233,16 @@ def report(
     """All of it: some two minutes of CPU.
 
     Args:
-        temperature: K, above 0 to 20. seed: of every draw.
+        temperature: K, 0.01 to 20. seed: of every draw.
         fluxes: constant fluxes of :func:`near_threshold` (threshold: 0.219).
         fluxons, copies: how many of them in the circuits; errors fall as their roots.
         show: told what is being run.
 
     Raises:
-        InputError: a temperature out of range.
+        InputError: a number out of its range.
     """
-    if not (isinstance(temperature, int | float) and 0.0 < temperature <= 20.0):
-        raise InputError(f"warm.report.temperature: {temperature!r} is outside 0 to 20 K; give for example 4.2")
+    ranges = {"temperature": (temperature, 0.01, 20.0), "fluxons": (fluxons, 10, 1e7), "copies": (copies, 2, 10_000)}
+    _check("report", {**ranges, **{f"fluxes[{k}]": (phi, -0.5, 0.5) for k, phi in enumerate(fluxes)}})
     rates, rows = [], []
     for phi in fluxes:
         if show is not None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 
 class InputError(ValueError):
@@ -26,3 +29,10 @@ def nearest(word: str, known: Iterable[str]) -> str:
     known = known.near(word) if hasattr(known, "near") else known
     close = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.5)
     return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def checked_path(value: Any, place: str) -> Path:
+    """The path that ``value`` is. Raises InputError, which begins with ``place``, if it can be none."""
+    if not isinstance(value, str | os.PathLike) or "\0" in str(value):
+        raise InputError(f"{place}: {value!r} is no path; give that of a file")
+    return Path(value)

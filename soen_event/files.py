@@ -30,7 +30,7 @@ from pydantic_core import PydanticCustomError
 
 from soen_event import builders, parts
 from soen_event.device import Device
-from soen_event.errors import InputError, nearest
+from soen_event.errors import InputError, checked_path, nearest
 from soen_event.network import Network
 from soen_event.parts import Choice, Field, Name, Nested, Number, Part, Rows
 
@@ -116,7 +116,7 @@ def save(network: Network, path: str | os.PathLike[str], *, overwrite: bool = Fa
             document["device"]["rate_table"] = Path(os.path.relpath(table, path.parent)).as_posix()
         except ValueError:  # another drive
             document["device"]["rate_table"] = os.path.abspath(table)
-    _write(path, _yaml(document) if kind == "YAML" else _json(document), overwrite)
+    write(path, _yaml(document) if kind == "YAML" else _json(document), overwrite)
 
 
 # ---------------------------------------------------------------------------------------------- text
@@ -943,17 +943,23 @@ def _escaped(letter: str) -> str:
     return f"\\u{ord(letter):04x}" if ord(letter) < 0x10000 else f"\\U{ord(letter):08x}"
 
 
-def _write(path: Path, text: str, overwrite: bool) -> None:
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder; give a file name")
-    if not path.parent.is_dir():
-        raise InputError(f"{path}: there is no folder {path.parent}; make it first")
+def write(path: str | os.PathLike[str], text: str, overwrite: bool) -> None:
+    """Write a text file, whole or not at all.
+
+    Raises:
+        InputError: the path is none or a folder's, its folder is not there, or the file exists and ``overwrite`` is False.
+    """
+    path = checked_path(path, "path")
     taken = f"{path}: exists already; choose another name or pass overwrite=True"
-    if path.exists() and not overwrite:
-        raise InputError(taken)
-    target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
     try:
+        if path.is_dir():
+            raise InputError(f"{path}: is a folder; give a file name")
+        if not path.parent.is_dir():
+            raise InputError(f"{path}: there is no folder {path.parent}; make it first")
+        if path.exists() and not overwrite:
+            raise InputError(taken)
+        target = Path(os.path.realpath(path))
+        temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
         try:
             with open(temporary, "x", encoding="utf-8", newline="\n") as file:
                 file.write(text)
@@ -966,7 +972,7 @@ def _write(path: Path, text: str, overwrite: bool) -> None:
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as trouble:
-        raise InputError(f"{path}: cannot be written ({trouble.strerror}); check the folder") from None
+        raise InputError(f"{path}: cannot be written ({trouble.strerror}); check the folder and the name") from None
 
 
 def _place_new(temporary: Path, target: Path, taken: str) -> None:
@@ -1017,7 +1023,7 @@ def schema() -> dict[str, Any]:
 def write_schema(path: str | os.PathLike[str] | None = None) -> None:
     """Write :func:`schema` to a file (default: ``network.schema.json`` in the package)."""
     target = Path(path) if path is not None else Path(__file__).with_name("network.schema.json")
-    _write(target, json.dumps(schema(), indent=1) + "\n", overwrite=True)
+    write(target, json.dumps(schema(), indent=1) + "\n", overwrite=True)
 
 
 _QUANTITY = r"^\s*[+-]?(\d|\.\d)"

@@ -5,7 +5,7 @@ detectors and neurons in the order of the Plan. A *trace* row is the state of a 
 and flux follow in closed form until the loop's next row. Sinks take tables while a run goes: :class:`MemorySink`
 keeps them, :class:`FileSink` streams them to a file.
 
-The file, ``soen-recording`` version 2 (HDF5, latest format, single-writer mode, 4 KiB pages):
+The file, ``soen-recording`` version 3 (HDF5, latest format, single-writer mode, 4 KiB pages):
 
 * ``/header``: JSON, bytes. Network, drives, seed, engine, what was recorded, versions; ids of loops, detectors and
   neurons in row order.
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from soen_event.network import Network
     from soen_event.plan import Plan
 
-FORMAT, VERSION = "soen-recording", 2
+FORMAT, VERSION = "soen-recording", 3
 FATES = {DETECTED: "detected", IN_HOTSPOT: "in hotspot", IN_DEAD_TIME: "in dead time", MISSED: "missed"}
 """What became of a photon, by the number in the column ``fate``."""
 
@@ -745,6 +745,7 @@ def sample(
             out[j, 0] = 0.0
             out[j, 2] = 0.0
             out[j, 3] = 0.0
+            out[j, 4] = now.phase_out * exp(-t / tau)
             continue
         q = now.q
         if flow == 1:
@@ -755,6 +756,7 @@ def sample(
             out[j, 0] = q
             out[j, 2] = q
             out[j, 3] = 0.0
+            out[j, 4] = q
             continue
         psi = now.psi
         leak = now.leak
@@ -784,7 +786,7 @@ def sample(
             q *= e
             if loaded:
                 q = current
-            moved = rest_phase(rest, shape, scale, levels, source, phi, ib) - rest_origin + PI * one
+            moved = rest_phase(rest, shape, scale, levels, source, phi, ib) - rest_origin + PI * one + now.lag
             leak = leaked(leak, psi, moved, 1.0 - e)
             psi = moved
         if ramp == 1 and mode[k] == RUN:
@@ -795,6 +797,7 @@ def sample(
         out[j, 0] = q + (psi - leak) / beta
         out[j, 2] = q
         out[j, 3] = psi
+        out[j, 4] = q + now.phase_out * exp(-t / tau)
 
 
 # ---------------------------------------------------------------------------------------------- the recording
@@ -1223,6 +1226,13 @@ class Recording:
         """The part q of the current that is whole, decayed flux quanta (I_c); arguments as for :meth:`current`."""
         return self._sampled("quanta", id, t, False)
 
+    def seen(self, id: str, t: ArrayLike) -> Any:
+        """The current (I_c) that the loops see to which this one couples: quanta, and the phase as it was at the last one.
+
+        Asleep, a phase that moves by more than 0.05 rad is told too. A loop that flows is seen as it is. Arguments as for :meth:`current`.
+        """
+        return self._sampled("seen", id, t, False)
+
     def phase(self, id: str, t: ArrayLike, *, ramp: bool = True) -> Any:
         """Phase across a loop's SQUID beyond whole turns (rad, 0 at rest); arguments as for :meth:`current`."""
         return self._sampled("phase", id, t, ramp)
@@ -1248,9 +1258,9 @@ class Recording:
         beyond = flat - near * 1e-6
         place = np.maximum(np.searchsorted(times, near - (beyond < 0.0), side="right") - 1, 0)
         dt = np.maximum((near - times[place]) * 1e-6 + beyond, 0.0)
-        out = np.empty((len(flat), 4))
+        out = np.empty((len(flat), 5))
         self._compute(d, mine[place], dt, ramp, out)
-        column = out[:, ("current", "flux", "quanta", "phase").index(what)]
+        column = out[:, ("current", "flux", "quanta", "phase", "seen").index(what)]
         return float(column[0]) if moments.ndim == 0 else column.reshape(moments.shape).copy()
 
     def _trace_times(self, d: int, mine: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -17,6 +17,7 @@ from soen_event.engine import state as engine_state
 from soen_event.engine.state import COUNTS, FOREVER, NEXT_PHOTON, NOW, State
 from soen_event.errors import InputError, nearest
 from soen_event.plan import Plan, lower
+from soen_event.units import is_number, ns_to_fs, parse
 
 if TYPE_CHECKING:
     from soen_event.network import Network
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 RECORDABLE = ("spikes", "fluxons", "photons", "detections", "currents", "fluxes", "energy")
 ENGINES = ("compiled", "reference")
 RESOLUTIONS = ("fluxon", "flow", "auto")
-CHECKPOINT_VERSION = 5
+CHECKPOINT_VERSION = 6
 _CHUNK = {"compiled": 200_000, "reference": 2_000}
 
 
@@ -268,28 +269,42 @@ class Simulation:
 
     # ------------------------------------------------------------------ changing a run
 
-    def inject(self, synapse: str, times: float | Iterable[float]) -> None:
-        """Add photons to come, at ``times`` in ns, none before :attr:`now`."""
-        detector = self._detector(synapse, "Simulation.inject")
-        new = np.atleast_1d(np.asarray(times, dtype=float))
-        if not np.all(np.isfinite(new)):
-            raise InputError(f"Simulation.inject: {synapse}: a time is not finite; give times in ns")
-        fs = np.rint(new * 1e6).astype(np.int64)
+    def inject(self, synapse: str | Mapping[str, Any], times: float | Iterable[float] | None = None) -> None:
+        """Add photons to come: at ``times`` in ns, none before :attr:`now`, or with a mapping on many synapses at once.
+
+        >>> run.inject("s1", [5.0, 20.0]); run.inject({"s1": 40.0, "s2": [30.0, 40.0]})        # doctest: +SKIP
+
+        Raises InputError with everything that is wrong; no photon is added then.
+        """
+        given = synapse.items() if isinstance(synapse, Mapping) else [(synapse, times)]
+        if isinstance(synapse, Mapping) and times is not None:
+            raise InputError("Simulation.inject: times come twice; give them in the mapping alone")
         floor = max(int(self._engine.state().cursor[NOW]), self._until_fs)
-        if fs.size and fs.min() < floor:
-            raise InputError(
-                f"Simulation.inject: {synapse}: {fs.min() * 1e-6} ns is before now ({floor * 1e-6} ns); photons cannot "
-                "arrive in the past"
-            )
-        state = self._engine.state()
-        done = int(state.cursor[NEXT_PHOTON])
-        all_fs = np.concatenate([self._engine.photon_fs[done:], fs])
-        all_detectors = np.concatenate(
-            [self._engine.photon_detector[done:], np.full(len(fs), detector, dtype=np.int64)]
-        )
-        order = np.lexsort((all_detectors, all_fs))
-        state.cursor[NEXT_PHOTON] = 0
-        self._start(all_fs[order], all_detectors[order], state)
+        fs, rows, faults = [], [], []
+        for name, train in given:
+            try:
+                detector = self._detector(name, "Simulation.inject")
+                new = np.atleast_1d(np.asarray(train, dtype=float))
+                if new.ndim > 1 or not np.all(np.isfinite(new)):
+                    raise ValueError
+                found = ns_to_fs(new, f"Simulation.inject: {name}")
+            except InputError as error:
+                faults += error.faults
+                continue
+            except (TypeError, ValueError):
+                faults.append(f"Simulation.inject: {name}: a time is not finite; give times in ns")
+                continue
+            if found.size and found.min() < floor:
+                faults.append(
+                    f"Simulation.inject: {name}: {found.min() * 1e-6} ns is before now ({floor * 1e-6} ns); photons cannot "
+                    "arrive in the past"
+                )
+            fs.append(found)
+            rows.append(np.full(len(found), detector, dtype=np.int64))
+        if faults:
+            raise InputError(faults[:20])
+        if fs:
+            self._go_on(self._engine.state(), np.concatenate(fs), np.concatenate(rows))
 
     def set_weight(self, synapse: str, weight: float) -> None:
         """Program a synapse's weight. The flux that the detector couples in now changes with it at once."""
@@ -300,8 +315,8 @@ class Simulation:
         a = self.plan.arrays
         index = self.plan.loop_index
         for name in (source, target):
-            if name not in index:
-                raise InputError(f"Simulation.set_coupling: no loop {name!r}{nearest(name, index)}")
+            if not isinstance(name, str) or name not in index:
+                raise InputError(f"Simulation.set_coupling: no loop {name!r}{nearest(str(name), index)}")
         start, stop = a.out_start[index[source]], a.out_start[index[source] + 1]
         found = [c for c in range(start, stop) if a.out_loop[c] == index[target]]
         if not found:
@@ -316,7 +331,7 @@ class Simulation:
         self._change("J", found[0], J, "Simulation.set_coupling")
 
     def _change(self, what: str, place: int, value: float, where: str) -> None:
-        if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not np.isfinite(value):
+        if not is_number(value):
             raise InputError(f"{where}: {value!r} is not a finite number")
         from soen_event.engine.program import set_coupling, set_weight
 
@@ -325,9 +340,49 @@ class Simulation:
         self._collect()
         program = set_weight if what == "weight" else set_coupling
         self._append(program(self.plan, state, place, float(value), now, self._traced()))
-        done = int(state.cursor[NEXT_PHOTON])
-        state.cursor[NEXT_PHOTON] = 0
-        self._start(self._engine.photon_fs[done:], self._engine.photon_detector[done:], state)
+        self._go_on(state)
+
+    def set_bias(self, loop: str, ib: float | str) -> None:
+        """Program the bias (I_c) of a dendrite, of a neuron's soma, or of ``n1.refractory``. Its current stays as it is.
+
+        So does all else: what a refractory dendrite takes from its soma's bias is kept. From now on :attr:`network` and the
+        recording have this bias, and energies are booked with it, those of the time before too.
+
+        Raises InputError: no such loop, a bias that the network cannot have, a tiled network, a run that streams to a file (whose
+        first lines say the bias).
+        """
+        from soen_event.engine.program import _Change
+        from soen_event.network import Network
+
+        where, index = "Simulation.set_bias", self.plan.loop_index
+        if not isinstance(loop, str) or loop not in index:
+            raise InputError(f"{where}: no loop {loop!r}{nearest(str(loop), index)}")
+        if not isinstance(self.network, Network) or self._out is not None:
+            what = "a run that streams to a file; record in memory" if self._out is not None else "a tiled network"
+            raise InputError(f"{where}: the bias is fixed in {what}")
+        ib = parse(ib, "current", f"{where}.ib", critical_current=self.network.device.Ic)
+        network, k = self.network.copy(), index[loop]
+        if loop in network.dendrites:
+            network.replace(loop, ib=ib)
+        else:
+            inner = "refractory" if loop not in network.neurons and loop.endswith(".refractory") else "soma"
+            neuron = network.neurons[loop if loop in network.neurons else loop.removesuffix(f".{inner}")]
+            if neuron.refractory is not None:
+                own = neuron.soma.ib if neuron.refractory.ib is None else neuron.refractory.ib
+                network.replace(neuron.id, refractory={"ib": own, "J": network.refractory_coupling(neuron.id)})
+            network.replace(neuron.id, **{inner: {"ib": ib}})
+        plan = lower(network, tuple(self.stimulus.drives), self.resolution, self.tol)
+        state = self._engine.state()
+        now = max(int(state.cursor[NOW]), self._until_fs)
+        self._collect()
+        until_now = _Change(self.plan, state, now, self._traced())  # with the old bias
+        until_now.touch(k)
+        self._append(until_now.settle([]))
+        state.loops["room"][k] = 0.0  # how much flux it can take asleep depends on the bias
+        self._append(_Change(plan, state, now, self._traced()).settle([k]))
+        self.network, self.plan = network, plan
+        self._header = {**self._header, "network": network.to_dict(), "plan_digest": plan.digest}
+        self._go_on(state)
 
     # ------------------------------------------------------------------ checkpoints
 
@@ -474,6 +529,16 @@ class Simulation:
 
             self._engine = ReferenceEngine(*arguments)
 
+    def _go_on(self, state: State, fs: np.ndarray | None = None, detector: np.ndarray | None = None) -> None:
+        """Make the engine anew on ``state``, with the photons that are still to come and perhaps more."""
+        done = int(state.cursor[NEXT_PHOTON])
+        all_fs, all_detectors = self._engine.photon_fs[done:], self._engine.photon_detector[done:]
+        if fs is not None and detector is not None:
+            all_fs, all_detectors = np.concatenate([all_fs, fs]), np.concatenate([all_detectors, detector])
+            order = np.lexsort((all_detectors, all_fs))
+            all_fs, all_detectors = all_fs[order], all_detectors[order]
+        self._start(all_fs, all_detectors, state._replace(cursor=_rewound(state.cursor)))
+
     def _traced(self) -> np.ndarray:
         """Loops whose state is written down at every change: for their currents, and for the fluxons of those that flow."""
         return np.maximum(self.wanted["currents"], self.wanted["fluxons"] * self.plan.arrays.flow)
@@ -522,8 +587,8 @@ class Simulation:
 
     def _detector(self, synapse: str, where: str) -> int:
         index = self.plan.detector_index
-        if synapse not in index:
-            raise InputError(f"{where}: no synapse {synapse!r}{nearest(synapse, index)}")
+        if not isinstance(synapse, str) or synapse not in index:
+            raise InputError(f"{where}: no synapse {synapse!r}{nearest(str(synapse), index)}")
         return index[synapse]
 
     def __repr__(self) -> str:
@@ -595,7 +660,7 @@ def _plain(drive: Any) -> dict[str, Any]:
 
 
 def _tol_faults(tol: Any) -> list[str]:
-    if isinstance(tol, bool) or not isinstance(tol, int | float | np.number) or not 1e-9 <= tol <= 0.1:
+    if not (is_number(tol) and 1e-9 <= tol <= 0.1):
         return [f"simulate.tol: {tol!r} is not a number from 1e-9 to 0.1; give the largest error of a current in I_c"]
     return []
 

@@ -152,7 +152,7 @@ def _inductances() -> st.SearchStrategy[float]:
 
 def _bias(draw: st.DrawFn, kind: str, device: Device, over_biased: bool) -> dict[str, Any]:
     """Bias and constant flux of a loop that rests without input, unless over-biased ones are wanted."""
-    usual = st.one_of(st.just(1.8), st.floats(1.3, 1.99), st.sampled_from((1.31, 1.95, 1.999)))
+    usual = st.one_of(st.just(1.8), st.just(1.8), st.floats(1.3, 1.99), st.sampled_from((1.95, 1.999, 1.31)))
     over = st.one_of(usual, usual, st.sampled_from((2.0, 2.05, 2.3)))
     ib = draw(st.sampled_from(_RTTI_BIASES) if kind == "rtti" else over if over_biased else usual)
     offset = draw(st.sampled_from((0.0, 0.0, 0.04, 0.1, -0.08, 0.2, -0.3)))
@@ -179,7 +179,7 @@ def synapses(
         "tau_rise": draw(st.one_of(st.just(0.02), st.just(0.02), st.floats(0.005, 0.5))),
         "tau_fall": draw(_decays(ties, 1.0, 250.0)),
         "hotspot": draw(st.one_of(st.just(0.06), st.floats(0.01, 1.0))),
-        "weight": draw(st.one_of(st.sampled_from((1.0, 1.0, 0.8, -1.0)), st.floats(-1.2, 1.2))),
+        "weight": draw(st.one_of(st.sampled_from((1.0, 1.0, 0.8)), st.sampled_from((1.0, -1.0)), st.floats(-1.2, 1.2))),
         "dead_time": draw(st.sampled_from((0.0, 0.0, 0.0, 0.05, 3.0))),
         "overlap": draw(st.sampled_from(("saturate", "saturate", "restart"))),
     }
@@ -303,6 +303,7 @@ def networks(
     device: Device | None = None,
     warm: bool = False,
     quanta: bool = True,
+    lossy: bool = False,
 ) -> Network:
     """A valid network: loops coupled with either sign, neurons whose light goes to synapses, flux drives.
 
@@ -317,6 +318,7 @@ def networks(
         device: the junctions; None draws them.
         warm: draw a temperature too, 0 to 10 K.
         quanta: let some drives put flux quanta into loops.
+        lossy: let the first detector miss photons, whatever ``random_parts`` says.
 
     A default example of 20 ns costs a few hundred events on average.
     """
@@ -342,6 +344,8 @@ def networks(
         for k in range(draw(st.integers(1, max_synapses))):
             target = draw(st.sampled_from(loops))
             new_synapse = draw(synapses(f"s{k}", target, ties, random_parts))
+            if lossy and k == 0:
+                new_synapse = dataclasses.replace(new_synapse, efficiency=draw(st.sampled_from((0.7, 0.3, 0.95))))
             if ties and k > 0 and draw(st.booleans()):
                 new_synapse = dataclasses.replace(detectors[0], id=f"s{k}", target=target)
             detectors.append(new_synapse)
@@ -404,19 +408,26 @@ def _drives(draw: st.DrawFn, target: str, quanta: bool = True) -> Drive:
 
 @st.composite
 def photon_trains(
-    draw: st.DrawFn, network: Network, duration: float, ties: bool = True, max_photons: int = 6
+    draw: st.DrawFn,
+    network: Network,
+    duration: float,
+    ties: bool = True,
+    max_photons: int = 6,
+    busy: bool = False,
 ) -> dict[str, list[float]]:
     """Arrival times (ns, ascending) by synapse id, at most ``max_photons`` in all.
 
     With ``ties`` photons come in the same femtosecond, at one detector or at several, exactly when a hotspot or a dead
     time ends and exactly at the end of the run. Photons within hotspots and dead times, and bursts, come in any case.
+    With ``busy`` there are seldom few, even in the simplest train.
     """
     trains: dict[str, list[int]] = {}
     ids = list(network.synapses)
     end = int(ns_to_fs(duration))
     moments: list[int] = []
     taken: set[int] = set()
-    least = draw(st.sampled_from((0, max_photons // 2, max_photons // 2)))
+    half = max_photons // 2
+    least = draw(st.sampled_from((half, half, half, 0) if busy else (0, half, half)))  # the first is drawn most
     for _ in range(draw(st.integers(least, max_photons)) if ids else 0):
         name = draw(st.sampled_from(ids))
         synapse = network.synapses[name]
@@ -424,7 +435,7 @@ def photon_trains(
         if not moments or draw(st.booleans()):
             grid = st.integers(0, int(0.4 * duration)).map(lambda ns: ns * 1_000_000)
             anywhere = st.floats(0.0, 0.5).map(lambda share: int(share * end))
-            moments.append(draw(st.one_of(grid, anywhere, st.just(end)) if ties else anywhere))
+            moments.append(draw(st.one_of(grid, grid, anywhere, anywhere, st.just(end)) if ties else anywhere))
         exact = [0, pause, pause - 1, 2 * pause] if ties else []
         gap = draw(st.sampled_from([*exact, pause // 3, pause // 2 + 7, 2 * pause + 11]))
         fs = min(draw(st.sampled_from(moments)) + gap, end)
@@ -449,7 +460,7 @@ def cases(draw: st.DrawFn, max_duration: float = 25.0, ties: bool = True, **opti
     network = draw(networks(ties=ties, **options))
     usual = st.just(0.6 * max_duration)
     duration = draw(st.one_of(usual, usual, st.floats(min(2.0, max_duration), max_duration)))
-    return Case(network, draw(photon_trains(network, duration, ties)), duration)
+    return Case(network, draw(photon_trains(network, duration, ties, busy=True)), duration)
 
 
 def given_network(**options: Any) -> Callable[[Callable[..., None]], Callable[[], None]]:
@@ -596,11 +607,14 @@ def _purges(recording: Recording, d: int) -> np.ndarray:
     return spikes if arrays.purge[d] else spikes[:0]
 
 
-def _kicked(recording: Recording) -> str | None:
-    """Whether quanta enter loops from outside, of which fluxons know nothing."""
-    if (recording.plan.arrays.kick_kind == QUANTA).any():
-        return "drives let quanta into loops"
-    return None
+_OTHERS = "other things than its own fluxons change the current of every loop"
+
+
+def _mixed(plan: Plan) -> set[int]:
+    """Loops whose current is not that of their own fluxons alone: drives let quanta in, or loops load each other."""
+    arrays = plan.arrays
+    kicked = arrays.kick_loop[arrays.kick_kind == QUANTA]
+    return {*kicked.tolist(), *np.flatnonzero(np.diff(arrays.load_start) > 0).tolist()}
 
 
 def _booked(recording: Recording, d: int, fs: np.ndarray) -> np.ndarray:
@@ -767,18 +781,18 @@ def _stimulus(network: Network, photons: Any) -> Stimulus:
 def law_current(network: Network, photons: Any, duration: float, run: Any = simulate) -> str | None:
     """The current of a loop is neither negative nor above saturation, but for what one turn of the phase carries.
 
-    0 <= quanta <= ib - lowest threshold current + two quanta (the one that comes last, and the phase before it);
-    the current is within 2 pi/beta of the quanta, and half of that further per Phi0 of flux drives on one arm.
+    0 <= quanta <= ib - lowest threshold current + two quanta (the one that comes last, and the phase before it), where nothing
+    else lets quanta in; the current is within 2 pi/beta of the quanta, and half of that further per Phi0 of flux drives on one arm.
     """
     rec = run(network, photons, duration, record=_ALL)
-    plan, arrays = rec.plan, rec.plan.arrays
+    plan, arrays, mixed = rec.plan, rec.plan.arrays, _mixed(rec.plan)
     for d, name in enumerate(plan.loop_ids):
         fs = _moments(rec, d)
         quanta, current = rec.quanta(name, fs * 1e-6), rec.current(name, fs * 1e-6)
         top = arrays.ib[d] - _lowest_level(plan, int(arrays.row[d])) + 2.0 * arrays.quantum[d]
         largest = max(top, 2.0 * arrays.quantum[d])
         for wrong, bound in ((quanta < 0.0, "below 0"), (quanta > largest, f"above {largest:.6g}")):
-            if wrong.any():
+            if wrong.any() and d not in mixed:
                 k = int(np.argmax(wrong))
                 raise LawBroken(f"{_kind(plan, d)} holds {quanta[k]:.9g} I_c at {_ns(fs[k])}, {bound}")
         span = arrays.quantum[d] * (1.0 + 0.5 * _one_arm_range(network, photons, plan, d))
@@ -811,13 +825,15 @@ def _one_arm_range(network: Network, photons: Any, plan: Plan, d: int) -> float:
 
 @_law("decay")
 def law_decay(network: Network, photons: Any, duration: float, run: Any = simulate) -> str | None:
-    """Between two fluxons, and after the last one, the quanta of a loop decay as e^(-t/tau), to 1e-12."""
+    """Between two fluxons, and after the last one, the quanta of a loop decay as e^(-t/tau), to 1e-12.
+
+    Loops that drives let quanta into, and those that load each other, are left out.
+    """
     rec = run(network, photons, duration, record=_ALL)
-    if _kicked(rec):
-        return _kicked(rec)
+    mixed = _mixed(rec.plan)
     for d, name in enumerate(rec.plan.loop_ids):
         own = _own_events(rec, d)
-        if not own.size:
+        if not own.size or d in mixed:
             continue
         tau, after = rec.plan.arrays.tau[d], np.concatenate([own[1:] - 1, [_end_fs(rec)]])
         middle = (own + after) // 2
@@ -832,15 +848,17 @@ def law_decay(network: Network, photons: Any, duration: float, run: Any = simula
                     f"{_kind(rec.plan, d)} holds {found[k]} I_c at {_ns(then[k])}, but {before} leave {expected[k]} "
                     f"when they decay with {tau:.6g} ns"
                 )
-    return None
+    return _OTHERS if len(mixed) == len(rec.plan.loop_ids) else None
 
 
 @_law("fluxons")
 def law_fluxons(network: Network, photons: Any, duration: float, run: Any = simulate) -> str | None:
-    """A loop holds what its fluxons brought, 2 pi/beta each, decayed since and gone after a purge (to 1e-11)."""
+    """A loop holds what its fluxons brought, 2 pi/beta each, decayed since and gone after a purge (to 1e-11).
+
+    Where drives let quanta in, or loops load each other, only their numbers are looked at.
+    """
     rec = run(network, photons, duration, record=_ALL)
-    if _kicked(rec):
-        return _kicked(rec)
+    mixed = _mixed(rec.plan)
     for d, name in enumerate(rec.plan.loop_ids):
         n = len(_fs(rec.table("fluxons"), "loop", d))
         if rec.fluxon_count[name] != n:
@@ -848,7 +866,7 @@ def law_fluxons(network: Network, photons: Any, duration: float, run: Any = simu
         fs = _moments(rec, d)
         found, expected = rec.quanta(name, fs * 1e-6), _booked(rec, d, fs)
         wrong = np.abs(found - expected) > 1e-11 * expected
-        if wrong.any():
+        if wrong.any() and d not in mixed:
             k = int(np.argmax(wrong))
             raise LawBroken(
                 f"{_kind(rec.plan, d)} holds {found[k]} I_c at {_ns(fs[k])}, but its fluxons bring {expected[k]}"
@@ -861,10 +879,10 @@ def law_energy(network: Network, photons: Any, duration: float, run: Any = simul
     """The bias does the work ib I_c Phi0 a fluxon; it is stored or dissipated, to 1e-9, and no loss is negative.
 
     What the junctions dissipate, and what spikes purge, follows from the fluxons. (Where quanta enter from outside, the leak has their
-    work on it, and only the sum is looked at.)
+    work on it; of such loops, and of those that load each other, only the sum is looked at.)
     """
     rec = run(network, photons, duration, record=("fluxons",))
-    kicked = _kicked(rec)
+    mixed = _mixed(rec.plan)
     arrays, Ic = rec.plan.arrays, rec.plan.device.Ic
     for d, name in enumerate(rec.plan.loop_ids):
         energy, fluxons, purges = rec.energy["loops"][name], _fs(rec.table("fluxons"), "loop", d), _purges(rec, d)
@@ -880,15 +898,17 @@ def law_energy(network: Network, photons: Any, duration: float, run: Any = simul
             "purge": 0.5 * beta * (emptied**2).sum() * unit,
         }
         for what, value in expected.items():
-            if abs(energy[what] - value) > 1e-9 * drawn and not kicked:
+            if abs(energy[what] - value) > 1e-9 * drawn and d not in mixed:
                 due = f"{len(fluxons)} fluxons make it {value} J"
                 raise LawBroken(f"{_kind(rec.plan, d)}: {what} is {energy[what]} J by {_ns(_end_fs(rec))}, but {due}")
-        kept = math.fsum(energy[what] for what in ("stored", "junctions", "leak", "purge"))
-        if abs(energy["drawn"] - kept) > 1e-9 * (drawn + (energy["stored"] - energy["leak"] if kicked else 0.0)):
+        kept = math.fsum(energy[what] for what in ("stored", "passed", "junctions", "leak", "purge"))
+        if abs(energy["drawn"] - kept) > 1e-9 * (
+            drawn + (energy["stored"] + abs(energy["leak"]) if d in mixed else 0.0)
+        ):
             drawn_J = f"draws {energy['drawn']} J by {_ns(_end_fs(rec))}"
             raise LawBroken(f"{_kind(rec.plan, d)} {drawn_J}, but stores and dissipates {kept} J")
         for what in ("stored", "junctions", "leak", "purge"):
-            if energy[what] < -1e-12 * drawn and not kicked:
+            if energy[what] < -1e-12 * drawn and d not in mixed:
                 raise LawBroken(f"{_kind(rec.plan, d)}: {what} is {energy[what]} J by {_ns(_end_fs(rec))}, below 0")
     return None
 
@@ -897,10 +917,12 @@ def law_energy(network: Network, photons: Any, duration: float, run: Any = simul
 def law_spikes(network: Network, photons: Any, duration: float, run: Any = simulate) -> str | None:
     """A soma spikes with a fluxon that carries its current from below its threshold to it or above, t_ref apart.
 
-    A soma that its spike purges makes no fluxon for t_ref.
+    While it turns, its phase is on average up to a quarter of a turn behind that of the bottleneck, in which its current is compared.
+
+    A soma that its spike purges makes no fluxon for t_ref. (Quanta that other loops or drives let in may make it spike, too.)
     """
     rec = run(network, photons, duration, record=("fluxons", "currents"))
-    plan, arrays = rec.plan, rec.plan.arrays
+    plan, arrays, mixed = rec.plan, rec.plan.arrays, _mixed(rec.plan)
     for n, name in enumerate(plan.neuron_ids):
         d = int(arrays.soma[n])
         spikes, fluxons = _fs(rec.table("spikes"), "neuron", n), _fs(rec.table("fluxons"), "loop", d)
@@ -908,12 +930,12 @@ def law_spikes(network: Network, photons: Any, duration: float, run: Any = simul
         before = rec.current(name, (spikes - 1) * 1e-6, ramp=False)
         for k, fs in enumerate(spikes.tolist()):
             if not np.isin(fs, fluxons):
-                if _kicked(rec):
-                    return _kicked(rec)
+                if d in mixed:
+                    continue
                 raise LawBroken(f"{name} spikes at {_ns(fs)}, when no fluxon enters its soma")
             if k > 0 and fs - spikes[k - 1] < max(t_ref, 1):
                 raise LawBroken(f"{name} spikes at {_ns(spikes[k - 1])} and {_ns(fs)}, within t_ref = {_ns(t_ref)}")
-            if before[k] > threshold + 1e-3 * quantum or before[k] + quantum < threshold - 1e-3 * quantum:
+            if before[k] > threshold + 1e-3 * quantum or before[k] + 1.26 * quantum < threshold:
                 step = f"a fluxon carries its current from {before[k]:.9g} to {before[k] + quantum:.9g} I_c"
                 raise LawBroken(f"{name} spikes at {_ns(fs)}, where {step}: not up through {threshold:.9g}")
             within = fluxons[(fluxons > fs) & (fluxons < fs + t_ref)]
@@ -930,20 +952,30 @@ def law_spikes(network: Network, photons: Any, duration: float, run: Any = simul
 @_law("flux")
 def law_flux(network: Network, photons: Any, duration: float, run: Any = simulate) -> str | None:
     """The flux in a loop is its offset, J times the quanta of every loop coupled to it, its drives, and the pulses of
-    its detectors, each by itself (to 1e-9 Phi0).
+    its detectors, each by itself (to 1e-9 Phi0), and what the phases of those loops make, less than a quantum each.
+    Left out are targets of loops that others let quanta into.
     """
     stimulus = _stimulus(network, photons)
     rec = run(network, stimulus, duration, record=_ALL)
     plan, arrays = rec.plan, rec.plan.arrays
-    if _kicked(rec):
-        return _kicked(rec)
+    sources = np.repeat(np.arange(len(plan.loop_ids)), np.diff(arrays.out_start))
+    unknown = set(arrays.out_loop[np.isin(sources, list(_mixed(plan)))].tolist())
     for d, name in enumerate(plan.loop_ids):
+        if d in unknown:
+            continue
         fs = _moments(rec, d)
         due = np.full(len(fs), arrays.offset[d])
         for source in range(len(plan.loop_ids)):
             for c in range(arrays.out_start[source], arrays.out_start[source + 1]):
                 if arrays.out_loop[c] == d:
-                    due += arrays.out_J[c] * _booked(rec, source, fs)
+                    id = plan.loop_ids[source]
+                    phase = rec.seen(id, fs * 1e-6) - rec.quanta(id, fs * 1e-6)
+                    bound = arrays.quantum[source] * (1.0 + 0.5 * _one_arm_range(network, photons, plan, source))
+                    if (np.abs(phase) > bound).any():
+                        raise LawBroken(
+                            f"the phase of {_kind(plan, source)} makes {np.abs(phase).max()} I_c, more than a quantum"
+                        )
+                    due += arrays.out_J[c] * (_booked(rec, source, fs) + phase)
         for k in np.flatnonzero(arrays.det_loop == d).tolist():
             due += arrays.det_weight[k] * _pulses(rec, k, fs)
         for drive in [*network.drives, *stimulus.drives]:
@@ -954,7 +986,7 @@ def law_flux(network: Network, photons: Any, duration: float, run: Any = simulat
         if wrong.any():
             k = int(np.argmax(wrong))
             raise LawBroken(f"{_kind(plan, d)} sees {found[k]} Phi0 at {_ns(fs[k])}, but its inputs make {due[k]} Phi0")
-    return None
+    return _OTHERS if len(unknown) == len(plan.loop_ids) else None
 
 
 def _pulses(recording: Recording, k: int, fs: np.ndarray) -> np.ndarray:
@@ -1362,6 +1394,9 @@ def _in_si(network: Network, factor: float) -> Network:
             changes["ib"] = amperes(part.ib)
         if isinstance(part, Soma):
             changes["threshold"] = amperes(part.threshold)
+        for name in ("collection_inductance", "collection_mutual"):
+            if getattr(part, name, None) is not None:
+                changes[name] = f"{getattr(part, name) / factor * 1e12!r} pH"
         return dataclasses.replace(part, **changes)
 
     with detached():

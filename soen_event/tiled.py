@@ -74,7 +74,7 @@ PARAMETERS = ("weights", "J", "phi_offset", "ib", "tau", "threshold")
 """What may differ between copies; names and columns as of ``cell.parameters()`` and ``cell.ids(name)``."""
 NO_QUANTA = "Drive.quanta: quanta that enter loops are not part of tiled networks; use an ordinary Network"
 _MOST = 2**29 - 2  # loops, detectors or waveguides: an event's key has 29 bits for each
-_MOST_TABLES = 256  # distinct biases of RTTI dendrites, a megabyte each
+_MOST_TABLES = 256  # distinct biases of RTTI dendrites, 2.5 MB each
 _FEW = 20_000  # so many ids are hashed, and numbers computed, without compiling
 
 

@@ -65,6 +65,20 @@ LATEST_FS = 2**62
 """Largest time, in femtoseconds, that the engines can hold (77 minutes): a sum of two still fits an int64."""
 
 
+def is_number(value: Any) -> bool:
+    """Whether ``value`` is a finite real number; True and False are none."""
+    real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    return real and bool(abs(value) < math.inf)
+
+
+def floats(values: Any, where: str) -> NDArray[np.float64]:
+    """Numbers as an array of floats, of their shape. Raises InputError, which begins with ``where``, if they are none."""
+    try:
+        return np.asarray(values, dtype=float)
+    except (TypeError, ValueError):
+        raise InputError(f"{where}: {values!r} are no numbers; give some, in a list or an array") from None
+
+
 class _Dimension(NamedTuple):
     noun: str  # with its article, as errors say it
     unit: str  # of the plain number
@@ -284,7 +298,7 @@ def fs_to_ns(time: int | NDArray[Any], where: str = "time") -> float | NDArray[n
     """Return ``time`` (whole femtoseconds) in ns.
 
     Argument: an integer, which gives a float, or an integer array of any shape, which gives a float64 array of that
-    shape with the same values. :func:`ns_to_fs` undoes it exactly below 2^51 fs (38 minutes). Raises
+    shape with the same values. :func:`ns_to_fs` undoes it exactly below 2^51 fs (2.25 s). Raises
     :class:`~soen_event.errors.InputError` for anything that is not of an integer type.
     """
     if isinstance(time, np.ndarray):

@@ -23,7 +23,7 @@ from soen_event.simulate import Simulation, simulate
 from soen_event.testing import HELD, LAWS, LawBroken, cases
 
 EXAMPLES = settings().max_examples // 2
-OPTIONS = {"relabelling": {"random_parts": False}, "engines": {"max_duration": 10.0}}
+OPTIONS = {"relabelling": {"random_parts": False}, "thinning": {"lossy": True}, "engines": {"max_duration": 10.0}}
 
 
 # ---------------------------------------------------------------------------------------------- they hold
@@ -39,7 +39,7 @@ def test_law_holds(name):
         said.append(LAWS[name](*case, Simulation if name in HELD else simulate))
 
     holds()
-    assert said.count(None) > 0.12 * len(said), "the law has nothing to say about most networks"
+    assert said.count(None) > 0.2 * len(said), "the law has nothing to say about most networks"
 
 
 @pytest.mark.parametrize("name", [name for name in LAWS if name != "engines"])
@@ -63,6 +63,35 @@ def test_law_holds_at_a_temperature(name):
 
 
 # ---------------------------------------------------------------------------------------------- what they have found
+
+
+def test_loops_that_load_each_other_break_no_law():
+    """Their currents are not those of their own fluxons; the sum of energies is right, and what they load is not accused."""
+    with se.Network() as net:
+        for k in (1, 2):
+            se.Synapse(f"s{k}", f"d{k}")
+            se.Dendrite(f"d{k}", beta_over_2pi=100, tau=20.0 * k)
+        se.Dendrite("d3", beta_over_2pi=100, tau=30.0, collection_inductance="60 pH", collection_mutual="6.5 pH")
+        se.Coupling("d1", "d3", J=0.4)
+        se.Coupling("d2", "d3", J=0.3)
+    photons = {"s1": [1.0, 5.0], "s2": [2.0]}
+    assert np.count_nonzero(list(simulate(net, photons, 10.0).fluxon_count.values())) == 3
+    laws = [name for name in LAWS if name != "engines"]
+    verdicts = testing.check_laws(net, photons, 10.0, laws)
+    assert all(verdicts[name] == "holds" for name in ("energy", "fluxons", "flux", "scaling")), verdicts
+
+
+def test_quanta_that_drives_take_out_break_no_law():
+    with se.Network() as net:
+        for k in (1, 2):
+            se.Synapse(f"s{k}", f"d{k}")
+            se.Dendrite(f"d{k}", beta_over_2pi=100, tau=20.0 * k)
+        se.Coupling("d1", "d2", J=0.3)
+        se.Drive("d1", quanta=[(0.0, -2.0), (3.0, 1.5)])
+    assert simulate(net, None, 1.0, record="currents").quanta("d1", 0.5) < 0.0
+    laws = ("current", "decay", "fluxons", "energy", "spikes", "flux")
+    verdicts = testing.check_laws(net, {"s1": [1.0], "s2": [1.0]}, 8.0, laws)
+    assert set(verdicts.values()) == {"holds"}  # they still speak about the loop without such a drive
 
 
 def ramp_through_the_dead_band():

@@ -317,7 +317,7 @@ def foreign(path):
 def newer(path):
     interrupted_file(path)
     with h5py.File(path, "r+") as file:
-        file.attrs["version"] = 3
+        file.attrs["version"] = 4
 
 
 def without_a_table(path):
@@ -338,7 +338,7 @@ BROKEN = {
     "is empty": lambda path: path.touch(),
     "is not an HDF5 file": lambda path: path.write_text("synapse,time\ns1,3.0\n"),
     "is HDF5 but not a recording": foreign,
-    "is a recording of version 3": newer,
+    "is a recording of version 4": newer,
     "is damaged .*table fluxons, column loop: ": without_a_table,
     "is damaged .*belongs to loop 3, and there are 3": of_an_unknown_loop,
     "is damaged": lambda path: path.write_bytes(interrupted_file(path)[0][:3000]),
@@ -618,8 +618,8 @@ def test_a_neuron_stands_for_its_soma(recording):
     assert "n1" in recording.fluxons and "n1" not in list(recording.fluxons)
 
 
-def test_the_flux_downstream_is_that_of_the_quanta_upstream(recording):
-    """phi = offset + J q + drives, where no photons come in (design.md 3)."""
+def test_the_flux_downstream_is_that_of_the_current_upstream():
+    """phi = offset + J s + drives, where no photons come in (design.md 3); s with the phase as of the last quantum."""
     with se.Network() as net:
         se.Synapse("s", "d1")
         se.Dendrite("d1", ib=1.8, beta_over_2pi=100, tau=100.0)
@@ -627,11 +627,15 @@ def test_the_flux_downstream_is_that_of_the_quanta_upstream(recording):
         se.Coupling("d1", "d2", J=0.4)
         ramp = se.Drive("d2", points=[(5.0, 0.01), (20.0, 0.05), (20.0, 0.0), (30.0, -0.04)])
         pulse = se.Drive("d2", pulses=[se.Pulse(t0=7.0, phi_peak=0.1, tau_rise=1.0, tau_fall=10.0)])
-    rec = se.simulate(net, {"s": [1.0, 9.0]}, 60.0, record="currents")
+    rec = se.simulate(net, {"s": [1.0, 9.0]}, 60.0, record=("fluxons", "currents"))
     t = np.random.default_rng(1).uniform(0.0, 60.0, 2000)
     assert rec.quanta("d1", t).max() > 0.1
-    expected = 0.02 + 0.4 * rec.quanta("d1", t) + ramp.flux(t) + pulse.flux(t)
+    expected = 0.02 + 0.4 * rec.seen("d1", t) + ramp.flux(t) + pulse.flux(t)
     assert rec.flux("d2", t) == pytest.approx(expected, rel=0.0, abs=1e-9)
+    current, quanta, seen = rec.current("d1", t, ramp=False), rec.quanta("d1", t), rec.seen("d1", t)
+    assert np.abs(seen - current).max() < 0.25 * rec.plan.arrays.quantum[0]
+    runs = (t > rec.fluxons["d1"][0]) & (t < 4.0) | (t > 9.1) & (t < rec.fluxons["d1"][-1])
+    assert np.abs(seen - current)[runs].mean() < 0.1 * np.abs(quanta - current)[runs].mean()
 
 
 def test_the_ramp_joins_the_steps(recording):
@@ -877,7 +881,7 @@ def test_provenance_and_reading_without_lowering(tmp_path, recording, monkeypatc
     assert back.seed == 3 and back.duration == 90.0 and back.status == "the run is complete: 90 ns"
     found = back.provenance
     assert found == json.loads(json.dumps(recording.provenance))
-    assert found["format"] == "soen-recording" and found["version"] == 2
+    assert found["format"] == "soen-recording" and found["version"] == 3
     assert found["engine"] == "compiled" and found["plan_digest"] == recording.plan.digest
     assert {"soen_event", "numpy", "h5py", "numba", "python"} <= set(found["versions"])
     assert "d1" in repr(back.fluxon_count) and "interrupted" not in repr(back)

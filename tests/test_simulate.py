@@ -1,6 +1,7 @@
 """Runs that are held, split, changed, saved and restored."""
 
 import hashlib
+import math
 import subprocess
 import sys
 
@@ -176,6 +177,21 @@ def test_photons_injected_in_time_are_as_good_as_photons_given_before(whole):
         run.inject("s11", 70.0)
 
 
+def test_photons_for_many_synapses_in_one_go(whole):
+    run = se.Simulation(small_network(), {"s1": [2.0, 2.0], "s2": [2.0]}, record=EVERYTHING, seed=3)
+    run.run(5.0)
+    run.inject({"s3": 7.5, "s2": [30.0, 12.01], "s1": (12.0, 30.0)})
+    with pytest.raises(se.InputError) as error:
+        run.inject({"s3": 20.0, "s11": 20.0, "s1": [20.0, 4.0], "s2": ["soon"]})
+    assert all(word in fault for word, fault in zip(("s11", "before now", "s2"), error.value.faults, strict=True))
+    nonsense = (("s1", None), ({"s1": 20.0}, 30.0), (["s1"], 20.0), ("s1", [[20.0]]), ("s1", np.inf), ("s1", 1e30))
+    for synapse, times in nonsense:
+        with pytest.raises(se.InputError):
+            run.inject(synapse, times)
+    run.run(60.0)
+    assert digest(run.finish()) == digest(whole)
+
+
 def test_programming_a_weight_is_the_network_with_that_weight_from_then_on():
     def dendrite(weight):
         with se.Network() as net:
@@ -217,10 +233,72 @@ def test_programming_a_coupling_scales_the_flux_that_is_there():
     run.run(30.0)
     rec = run.finish()
     for t, J in ((19.9, 0.1), (20.0 + 1e-6, 0.5), (29.0, 0.5)):
-        assert rec.flux("b", t) == pytest.approx(J * rec.quanta("a", t), rel=1e-9)
+        assert rec.flux("b", t) == pytest.approx(J * rec.seen("a", t), rel=1e-9)
     assert rec.fluxon_count["b"] > 0 and rec.fluxons["b"][0] >= 20.0
     with pytest.raises(se.InputError, match="not coupled"):
         run.set_coupling("b", "a", 0.1)
+
+
+class TestBias:
+    @staticmethod
+    def neuron(d=1.8, soma=1.8, **refractory):
+        with se.Network() as net:
+            se.Synapse("s", "d")
+            se.Dendrite("d", ib=d, beta_over_2pi=300, tau=20.0)
+            se.Coupling("d", "n", J=0.6)
+            se.Neuron("n", soma=se.Soma(ib=soma, threshold=0.1, tau=20.0), refractory=se.Refractory(**refractory))
+        return net
+
+    @pytest.mark.parametrize("engine", ["compiled", "reference"])
+    def test_a_bias_set_before_is_that_of_the_network(self, engine):
+        run = se.Simulation(self.neuron(), {"s": [5.0]}, engine=engine, record=EVERYTHING)
+        before = run.network.refractory_coupling("n")
+        for loop, ib in (("d", "170 uA"), ("n", 1.9), ("n.soma", 1.85), ("n.refractory", 1.75)):
+            run.set_bias(loop, ib)
+        net = self.neuron(1.7, 1.85, ib=1.75, J=before)  # a chip does not adapt its couplings
+        assert run.network == net != self.neuron()
+        run.run(40.0)
+        there, here = se.simulate(net, {"s": [5.0]}, 40.0, engine=engine, record=EVERYTHING), run.finish()
+        assert all(np.array_equal(here.fluxons[name], there.fluxons[name]) for name in there.fluxons)
+        assert len(here.fluxons["n.refractory"]) and np.array_equal(here.spikes["n"], there.spikes["n"])
+
+    def test_over_bias_makes_fluxons_and_the_current_stays(self):
+        run = se.Simulation(self.neuron(), None, record=EVERYTHING)
+        run.run(5.0)
+        run.set_bias("d", 2.2)  # above the critical current 2 (physics.md 2.2)
+        run.run(10.0)
+        run.set_bias("d", 1.8)
+        run.run(30.0)
+        rec = run.finish()
+        assert len(rec.fluxons["d"]) > 20 and rec.fluxons["d"][0] > 5.0 and rec.fluxons["d"][-1] < 10.1
+        tau = run.plan.arrays.tau[run.plan.loop_index["d"]]
+        assert rec.quanta("d", 30.0) == pytest.approx(rec.quanta("d", 10.0) * math.exp(-20.0 / tau), rel=1e-9)
+
+    def test_it_is_in_checkpoints_and_recordings(self, tmp_path):
+        run = se.Simulation(self.neuron(), {"s": [5.0, 30.0]}, record=EVERYTHING)
+        run.run(10.0)
+        run.set_bias("d", 1.9)
+        run.checkpoint(tmp_path / "c.h5")
+        run.run(60.0)
+        again = se.Simulation.restore(tmp_path / "c.h5")
+        again.run(60.0)
+        rec = run.finish()
+        assert digest(again.finish()) == digest(rec)
+        rec.save(tmp_path / "r.h5")
+        loaded = se.Recording.load(tmp_path / "r.h5")
+        assert loaded.network["d"].ib == 1.9 and loaded.energy == rec.energy
+
+    def test_what_is_refused(self, tmp_path):
+        run = se.Simulation(self.neuron(), None)
+        for loop, ib in (("e", 1.8), (None, 1.8), (["d"], 1.8), ("d", 9.0), ("d", math.nan), ("d", None), ("n", 0.5)):
+            with pytest.raises(se.InputError):
+                run.set_bias(loop, ib)
+        assert run.network == self.neuron()
+        with pytest.raises(se.InputError, match="streams to a file"):
+            se.Simulation(self.neuron(), None, out=tmp_path / "r.h5").set_bias("d", 1.7)
+        tiled = se.Simulation(se.TiledNetwork(self.neuron(), 2), None)
+        with pytest.raises(se.InputError, match="tiled"):
+            tiled.set_bias(tiled.plan.loop_ids[0], 1.7)
 
 
 def test_the_same_photon_stream_from_file_dict_and_stimulus(tmp_path, whole):

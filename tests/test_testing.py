@@ -95,8 +95,7 @@ def test_networks_are_valid_varied_and_cheap():
     look()
     assert len(features) == 28, sorted(features)
     assert np.mean(events) < 1000 and np.quantile(events, 0.98) < 4000
-    # 0.48 to 0.6 by what else has been imported: Hypothesis draws constants from that, and repeats what it has drawn.
-    assert np.mean(np.array(events) > 20) > 0.4, "about every second network should do something"
+    assert np.mean(np.array(events) > 20) > 0.5, "most networks should do something"
 
 
 def rests(network):

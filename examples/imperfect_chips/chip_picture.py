@@ -71,7 +71,8 @@ def _quantities_panel(ax: Any, studies: Sequence[Results]) -> None:
         xs, groups = series(studies, "percent", chosen, "trained")
         if len(xs) > 1:
             band = groups if quantity == "bias" else [np.array([np.mean(group)]) for group in groups]
-            line(ax, xs, band, QUANTITIES[quantity], plotting.LINES[k], "osD^v"[k])
+            style = "-" if len(xs) > 2 else ":"  # of two points: nothing is known between them
+            line(ax, xs, band, QUANTITIES[quantity], plotting.LINES[k], "osD^v"[k], ls=style)
     ax.set_xlabel("spread of the one quantity (%)")
     ax.set_title("One quantity deviates, readout as trained")
     ax.legend(loc="lower left")

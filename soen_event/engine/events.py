@@ -65,6 +65,7 @@ from soen_event.physics.loop import (
     FLUXON,
     HELD,
     NEVER,
+    NOTED,
     NOTHING,
     PANEL,
     PI,
@@ -79,6 +80,7 @@ from soen_event.physics.loop import (
     airy_start,
     end_of_turn,
     fallen_back,
+    late_and_lag,
     leak_after,
     leaked,
     plan_rest,
@@ -113,6 +115,8 @@ TRACE_FIELDS = (
     "in1",
     "in2",
     "in3",
+    "lag",
+    "phase_out",
 )
 TRACE_COLUMNS = len(TRACE_FIELDS)
 (
@@ -132,6 +136,8 @@ TRACE_COLUMNS = len(TRACE_FIELDS)
     T_IN1,
     T_IN2,
     T_IN3,
+    T_LAG,
+    T_PHASE_OUT,
 ) = range(TRACE_COLUMNS)
 N_SPIKES, N_FLUXONS, N_PHOTONS, N_TRACES, N_AMPLITUDES, N_SENT = range(6)
 ROUNDS = 200  # loops that tell each other what they have become, in one event
@@ -334,8 +340,9 @@ def touch_fluxon(P: Any, S: Any, tau_0: float, d: int, now: int, dt: float) -> N
     phi += me.ext
     one += me.arm
     me.since = now
+    e = exp(-dt / my.tau)
+    me.phase_out *= e
     if mode != HELD:
-        e = exp(-dt / my.tau)
         if loaded:
             me.q = current
         else:
@@ -343,7 +350,7 @@ def touch_fluxon(P: Any, S: Any, tau_0: float, d: int, now: int, dt: float) -> N
             me.leak_loss += 0.5 * my.beta * q * q * (1.0 - e * e)
             me.q = q * e
         if dt <= PANEL:
-            psi = rest_phase(rest, shape, scale, levels, my.row, phi, my.ib) - my.rest_origin + PI * one
+            psi = rest_phase(rest, shape, scale, levels, my.row, phi, my.ib) - my.rest_origin + PI * one + me.lag
             me.leak = leaked(me.leak, me.psi, psi, 1.0 - e)
             me.psi = psi
     if mode == RUN:
@@ -454,7 +461,7 @@ def look_ahead(P: Any, S: Any, tau_0: float, d: int, now: int, undisturbed: int,
     flow = my.flow
     psi = me.psi
     if flow == 0 and undisturbed == 0:
-        psi = rest_phase(rest, shape, scale, levels, row, phi, my.ib) - my.rest_origin + PI * one
+        psi = rest_phase(rest, shape, scale, levels, row, phi, my.ib) - my.rest_origin + PI * one + me.lag
         me.psi = psi
     s = me.q + (psi - me.leak) / my.beta  # a flowing loop has neither
     if my.enter_stop > my.enter_start:
@@ -467,6 +474,11 @@ def look_ahead(P: Any, S: Any, tau_0: float, d: int, now: int, undisturbed: int,
         plan_flow(P, S, tau_0, d, now, known, reach, bound, r, g_phi * phi_slope, g_i, u, gain, fresh)
         return
     r, g_phi, g_i, u, u_phi, gain = source_at(shape, scale, cells, levels, row, phi, my.ib - s)
+    late = 0.0
+    lag = 0.0
+    above = u - scale[row, 13]
+    if above > 0.0:
+        late, lag = late_and_lag(rest, shape, scale, row, phi + scale[row, 4] * (my.ib - s), above, r)
     if my.warm == 1:
         me.u = u
         me.u_slope = fall + u_phi * phi_slope
@@ -475,6 +487,7 @@ def look_ahead(P: Any, S: Any, tau_0: float, d: int, now: int, undisturbed: int,
             bend_u = abs(s) / (my.tau * my.tau)
             for m in range(start, stop):
                 bend_u += scale[row, 5] * abs(S.amplitude[m]) / (P.mode_tau[m] * P.mode_tau[m])
+            me.lag = lag
             fano, _, _, _, _, _ = source_at(shape, scale, cells, levels, row + 1, phi, my.ib - s)
             h, kind = turn_on(me, my, r, g_phi, g_i, phi_slope, fall - PI * one_slope / my.beta, bend_u, fano, tau_0)
         else:
@@ -485,17 +498,17 @@ def look_ahead(P: Any, S: Any, tau_0: float, d: int, now: int, undisturbed: int,
         me.next_kind = kind
         S.next_fs[d] = later(now, h)
         return
+    me.late = late
     if me.mode == RUN:
-        if (
-            u > 0.0
-            and r > 0.0
-            and not stalls(me.theta, r, u, fall - PI * one_slope / my.beta + u_phi * phi_slope, tau_0)
-        ):
-            rate, curve, h, complete = plan_run(
-                r, g_phi, g_i, phi_slope, fall - PI * one_slope / my.beta, my.tau, tau_0, me.theta
-            )
+        i_slope = fall - PI * one_slope / my.beta
+        a = gain * u
+        a_slope = gain * (i_slope + u_phi * phi_slope) * tau_0
+        if u > 0.0 and r > 0.0 and not stalls(me.theta, a, a_slope, r):
+            need = TWO_PI - late - me.theta
+            rate, curve, h, complete = plan_run(r, g_phi, g_i, phi_slope, i_slope, my.tau, tau_0, need)
             me.u = u
             me.gain = gain
+            me.lag = lag
             me.rate = rate
             me.curve = curve
             if complete == 1:
@@ -505,7 +518,12 @@ def look_ahead(P: Any, S: Any, tau_0: float, d: int, now: int, undisturbed: int,
             S.next_fs[d] = later(now, h)
             return
         me.mode = REST
-        me.z = fallen_back(me.theta, 0.25 * r * r if u > 0.0 else me.u * gain)
+        if u > 0.0 and r > 0.0:
+            me.z = fallen_back(me.theta, a, r, a_slope / a)
+        else:
+            me.z = fallen_back(me.theta, me.gain * me.u, me.rate * tau_0, 0.0)
+        me.psi -= me.lag
+        me.lag = 0.0
         me.theta = 0.0
         me.rate = 0.0
         me.curve = 0.0
@@ -517,7 +535,7 @@ def look_ahead(P: Any, S: Any, tau_0: float, d: int, now: int, undisturbed: int,
     elif me.mode == REST and (me.z <= 0.0 or me.z * me.z <= -gain * u):
         me.mode = SLEEP
     if me.mode == REST:
-        h, kind = plan_rest(me.z, u, me.u_slope, gain, tau_0)
+        h, kind = plan_rest(me.z, u, me.u_slope, gain, tau_0, r, late)
     else:
         h, kind = wake_after(
             me, my, S.amplitude, P.mode_tau, P.mode_arm, start, stop, shape, scale, levels, rest, known
@@ -557,6 +575,8 @@ def turn_on(
 def stop_turning(me: Any) -> None:
     """A warm SQUID is where thermal slips do not matter any more."""
     me.mode = SLEEP
+    me.psi -= me.lag
+    me.lag = 0.0
     me.theta = 0.0
     me.rate = 0.0
     me.curve = 0.0
@@ -643,6 +663,11 @@ def plan_flow(
             me.next_kind = kind
 
 
+def tells(me: Any) -> bool:
+    """A sleeping loop's phase has moved so far that the loops to which it couples have to know."""
+    return me.mode == SLEEP and abs(me.psi - me.shown) > NOTED
+
+
 def rearm_level(threshold: float, quantum: float) -> float:
     """Current below which a soma that has spiked is armed again: one quantum, at most half the threshold, below threshold."""
     low = threshold - quantum
@@ -703,6 +728,7 @@ def settle(
     """Loop ``d`` has been touched and changed: let it look ahead, and every loop that has to know of it.
 
     ``pushed``: what has entered at once, and reaches those that it couples to; 0 for nothing. Of a loaded loop as so many ``quanta``.
+    With it goes what the phase has moved since.
     """
     my = P.loops[d]
     base = W.sets[my.group].start
@@ -715,6 +741,14 @@ def settle(
         look_ahead(P, S, tau_0, d, now, undisturbed, own * (1 - undisturbed))
         my = P.loops[d]
         me = S.loops[d]
+        moved = 0.0
+        if my.flow == 0 and my.out_stop > my.out_start and (pushed != 0.0 or tells(me)):
+            if pushed == 0.0:
+                quanta = 0.0
+            moved = me.psi - me.shown
+            me.shown = me.psi
+            pushed += moved / my.beta
+            me.phase_out += moved / my.beta
         tell = pushed != 0.0
         more = abs(pushed)
         if my.flow == 1:
@@ -737,7 +771,7 @@ def settle(
         if L.want_trace[d] == 1:
             trace(P, S, L, d, now)
         if tell and my.enter_stop > my.enter_start:
-            count = quanta_to_others(P, S, W, L, tau_0, d, now, base, room, head, count, quanta)
+            count = quanta_to_others(P, S, W, L, tau_0, d, now, base, room, head, count, quanta, moved)
         elif tell:
             for c in range(my.out_start, my.out_stop):
                 other = P.out_loop[c]
@@ -776,19 +810,21 @@ def quanta_to_others(
     head: int,
     count: int,
     quanta: float,
+    moved: float,
 ) -> int:
     """``quanta`` have entered loop ``d``, which loads others: their currents change too, and the fluxes of all that they couple to.
 
+    ``moved``: by how much its phase has moved since the others were told; as part of a quantum, in the fluxes only.
     Puts them on the list of those that have to look ahead; returns its length.
     """
     my = P.loops[d]
     for r in range(my.reach_start, my.reach_stop):
         touch(P, S, L, tau_0, P.reach_loop[r], now)
     for e in range(my.enter_own, my.enter_stop):
-        value = P.enter_value[e]
+        value = quanta * P.enter_value[e]
         if P.enter_coupling[e] >= 0:
-            value *= S.out_J[P.enter_coupling[e]]
-        S.amplitude[P.enter_mode[e]] += quanta * value
+            value = (quanta + moved / TWO_PI) * P.enter_value[e] * S.out_J[P.enter_coupling[e]]
+        S.amplitude[P.enter_mode[e]] += value
     for r in range(my.reach_start, my.reach_stop):
         other = P.reach_loop[r]
         its = P.loops[other]
@@ -841,7 +877,8 @@ def quantum_in(P: Any, S: Any, d: int, seed: int) -> None:
     me.q += my.quantum
     for e in range(my.enter_start, my.enter_own):
         S.amplitude[P.enter_mode[e]] += P.enter_value[e]
-    me.theta = 0.0
+    me.theta = -me.late
+    me.turn = -me.late
     me.mode = RUN
     me.fluxons += 1
     if my.warm == 1:
@@ -859,11 +896,11 @@ def fires(P: Any, S: Any, d: int, now: int) -> bool:
     """Soma ``d`` crosses its threshold upwards with the fluxon that has just entered.
 
     After a spike it is armed again once a fluxon finds its current one quantum (at most half the threshold) below threshold; a
-    crossing within the absolute refractory time is lost.
+    crossing within the absolute refractory time is lost. Its phase counts as in the bottleneck, to which a turn goes on quickly.
     """
     me = S.loops[d]
     my = P.loops[d]
-    s = me.q + (me.psi - me.leak) / my.beta
+    s = me.q + (me.psi - me.lag - me.leak) / my.beta
     if s - my.quantum < rearm_level(my.threshold, my.quantum):
         me.armed = 1
     if me.armed == 0 or s < my.threshold:
@@ -902,6 +939,8 @@ def spike(P: Any, S: Any, L: Any, d: int, now: int) -> None:
                     S.amplitude[m] = 0.0
         me.leak = 0.0
         me.psi = 0.0
+        me.late = 0.0
+        me.lag = 0.0
         me.z = 0.0
         me.theta = 0.0
         me.rate = 0.0
@@ -1073,7 +1112,12 @@ def trace(P: Any, S: Any, L: Any, d: int, now: int) -> None:
         values[T_KAPPA] = 0.0
         if me.mode == RUN and me.rate > 0.0:
             values[T_KAPPA] = me.gain * me.u / me.rate
-            if my.warm == 1:
+            if my.warm == 0:
+                whole = TWO_PI / (TWO_PI - me.late - me.turn)
+                values[T_THETA] = whole * (me.theta - me.turn)
+                values[T_RATE] = whole * me.rate
+                values[T_CURVE] = whole * me.curve
+            else:
                 whole, shown = shown_turn(me, P.sources.scale[my.row, 13])
                 values[T_THETA] = TWO_PI + whole * (me.theta - me.turn)
                 values[T_RATE] = whole * me.rate
@@ -1088,6 +1132,8 @@ def trace(P: Any, S: Any, L: Any, d: int, now: int) -> None:
     values[T_IN1] = me.in1
     values[T_IN2] = me.in2
     values[T_IN3] = me.in3
+    values[T_LAG] = me.lag
+    values[T_PHASE_OUT] = me.phase_out
     at = L.used[N_AMPLITUDES]
     for m in range(my.mode_start, my.mode_stop):
         L.trace_amplitude[at] = S.amplitude[m]

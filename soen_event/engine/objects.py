@@ -45,6 +45,7 @@ from soen_event.physics.loop import (
     TWO_PI,
     airy_start,
     fallen_back,
+    late_and_lag,
     leak_after,
     leaked,
     plan_rest,
@@ -78,8 +79,12 @@ class Loop:
     q: float  # current of the quanta
     leak: float  # the current is q + (psi - leak)/beta
     psi: float
+    shown: float  # the phase that the loops it couples to have been told of, and the current that it makes for them
+    phase_out: float
+    late: float  # by how much a turn's slip comes before its end, and how far the phase's mean is behind that of the bottleneck
+    lag: float
     z: float  # saddle-node coordinate
-    theta: float  # phase since the last fluxon; its rate and the derivative of that
+    theta: float  # phase of the turn, pi at its bottleneck (warm or flowing: since the last fluxon); its rate and the derivative of that
     rate: float
     curve: float
     u: float  # distance above threshold when last looked at; its derivative; gain of the saddle-node
@@ -161,7 +166,7 @@ class Loop:
         """Phase within the turn at flux ``phi``, of which ``one`` threads a single arm."""
         my = self.part
         shape, scale, _, levels, rest = self.tables
-        return rest_phase(rest, shape, scale, levels, my.row, phi, my.ib) - my.rest_origin + PI * one
+        return rest_phase(rest, shape, scale, levels, my.row, phi, my.ib) - my.rest_origin + PI * one + self.lag
 
     def _level(self, phi: float, i: float) -> tuple:
         """Threshold of the SQUID's current ``i`` at flux ``phi``: (threshold, derivative, gain)."""
@@ -262,8 +267,9 @@ class Loop:
         one += self.arm
         self.since = now
 
+        e = exp(-dt / my.tau)
+        self.phase_out *= e
         if self.mode != HELD:
-            e = exp(-dt / my.tau)
             if self.loaded:
                 self.q = current
             else:
@@ -361,12 +367,18 @@ class Loop:
         r, g_phi, g_i, u, u_phi, gain = source_at(shape, scale, cells, levels, my.row, phi, i)
         flux = self.amplitude, self.mode_tau, self.mode_arm, 0, len(self.amplitude)
 
+        late = lag = 0.0
+        above = u - scale[my.row, BELOW]
+        if above > 0.0:
+            late, lag = late_and_lag(rest, shape, scale, my.row, phi + scale[my.row, SHIFT] * i, above, r)
+
         if my.warm == 1:
             self.u, self.u_slope, self.gain = u, fall + u_phi * phi_slope, gain
             if u > EDGE:
                 bend_u = abs(s) / (my.tau * my.tau)
                 for v, tau in zip(self.amplitude, self.mode_tau, strict=True):
                     bend_u += scale[my.row, STEEPEST] * abs(v) / (tau * tau)
+                self.lag = lag
                 fano = source_at(shape, scale, cells, levels, my.row + 1, phi, i)[0]
                 i_slope = fall - PI * one_slope / my.beta
                 h, kind = turn_on(self, my, r, g_phi, g_i, phi_slope, i_slope, bend_u, fano, self.tau_0)
@@ -376,18 +388,25 @@ class Loop:
             self.next_fs, self.next_kind = later(now, h), kind
             return
 
+        self.late = late
         if self.mode == RUN:
             i_slope = fall - PI * one_slope / my.beta
-            if u > 0.0 and r > 0.0 and not stalls(self.theta, r, u, i_slope + u_phi * phi_slope, self.tau_0):
-                self.u, self.gain = u, gain
+            a, a_slope = gain * u, gain * (i_slope + u_phi * phi_slope) * self.tau_0
+            if u > 0.0 and r > 0.0 and not stalls(self.theta, a, a_slope, r):
+                self.u, self.gain, self.lag = u, gain, lag
+                need = TWO_PI - late - self.theta
                 self.rate, self.curve, h, complete = plan_run(
-                    r, g_phi, g_i, phi_slope, i_slope, my.tau, self.tau_0, self.theta
+                    r, g_phi, g_i, phi_slope, i_slope, my.tau, self.tau_0, need
                 )
                 self.next_fs, self.next_kind = later(now, h), FLUXON if complete == 1 else STEP
                 return
             self.mode = REST
-            self.z = fallen_back(self.theta, 0.25 * r * r if u > 0.0 else self.u * gain)
-            self.theta = self.rate = self.curve = 0.0
+            if u > 0.0 and r > 0.0:
+                self.z = fallen_back(self.theta, a, r, a_slope / a)
+            else:
+                self.z = fallen_back(self.theta, self.gain * self.u, self.rate * self.tau_0, 0.0)
+            self.psi -= self.lag
+            self.theta = self.rate = self.curve = self.lag = 0.0
 
         self.u, self.gain = u, gain
         self.u_slope = fall + u_phi * phi_slope
@@ -396,7 +415,7 @@ class Loop:
         elif self.mode == REST and (self.z <= 0.0 or self.z * self.z <= -gain * u):
             self.mode = SLEEP
         if self.mode == REST:
-            h, kind = plan_rest(self.z, u, self.u_slope, gain, self.tau_0)
+            h, kind = plan_rest(self.z, u, self.u_slope, gain, self.tau_0, r, late)
         else:
             h, kind = wake_after(self, my, *flux, shape, scale, levels, rest, known)
         self.next_fs, self.next_kind = later(now, h), kind
@@ -526,7 +545,7 @@ class Loop:
         self.q += my.quantum
         for m, value in self.own_parts:
             self.amplitude[m] += value
-        self.theta = 0.0
+        self.theta = self.turn = -self.late
         self.mode = RUN
         self.fluxons += 1
         if my.warm == 1:
@@ -536,10 +555,11 @@ class Loop:
         """Whether a soma crosses its threshold upwards with the fluxon that has just entered.
 
         After a spike it is armed again once a fluxon finds its current one quantum (at most half the threshold) below
-        threshold; a crossing within the absolute refractory time is lost.
+        threshold; a crossing within the absolute refractory time is lost. Its phase counts as in the bottleneck, to which a turn goes
+        on quickly.
         """
         my = self.part
-        s = self.current()
+        s = self.q + (self.psi - self.lag - self.leak) / my.beta
         if s - my.quantum < rearm_level(my.threshold, my.quantum):
             self.armed = 1
         if self.armed == 0 or s < my.threshold:
@@ -557,6 +577,7 @@ class Loop:
         if my.purge == 1:
             self.purge_loss += 0.5 * my.beta * self.q * self.q
             self.q = self.leak = self.psi = self.z = self.theta = self.rate = self.curve = self.err = 0.0
+            self.late = self.lag = 0.0
             if self.loaded:
                 self.amplitude = [0.0 if arm == 2 else v for v, arm in zip(self.amplitude, self.mode_arm, strict=True)]
             self.mode = HELD
@@ -597,7 +618,11 @@ class Loop:
         else:
             runs = self.mode == RUN and self.rate > 0.0
             course = self.rate, self.curve, self.gain * self.u / self.rate if runs else 0.0
-            if runs and self.part.warm == 1:
+            if runs and self.part.warm == 0:
+                whole = TWO_PI / (TWO_PI - self.late - self.turn)
+                theta = whole * (self.theta - self.turn)
+                course = whole * self.rate, whole * self.curve, course[2]
+            elif runs:
                 whole, middle = shown_turn(self, self.tables[1][self.part.row, BELOW])
                 theta = TWO_PI + whole * (self.theta - self.turn)
                 course = whole * self.rate, whole * self.curve, middle
@@ -616,6 +641,8 @@ class Loop:
             self.in1,
             self.in2,
             self.in3,
+            self.lag,
+            self.phase_out,
         )
 
 

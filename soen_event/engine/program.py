@@ -81,6 +81,8 @@ def set_coupling(plan: Plan, state: State, c: int, J: float, now: int, want_trac
     change.touch(source)
     change.touch(d)
     if state.loops[source].awake == 0:  # else the target reads the current itself
-        state.amplitude[a.out_mode[c]] += (J - float(state.out_J[c])) * float(state.loops[source].q)
+        state.amplitude[a.out_mode[c]] += (J - float(state.out_J[c])) * float(
+            state.loops[source].q + state.loops[source].phase_out
+        )
     state.out_J[c] = J
     return change.settle([source] if d == source else [source, d])

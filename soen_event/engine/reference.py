@@ -27,7 +27,7 @@ import numpy as np
 import simpy
 from simpy.core import EventPriority
 
-from soen_event.engine.events import LOG_COLUMNS, ROUNDS, TRACE_COLUMNS, event_key, new_turn
+from soen_event.engine.events import LOG_COLUMNS, ROUNDS, TRACE_COLUMNS, event_key, new_turn, tells
 from soen_event.engine.objects import Coupling, Detector, Loop, Neuron
 from soen_event.engine.state import (
     COUNTS,
@@ -52,7 +52,7 @@ from soen_event.engine.state import (
 )
 from soen_event.engine.windows import BUDGET_SPENT, DONE, EMIT
 from soen_event.physics.flow import sleeps_on
-from soen_event.physics.loop import CROSS, FLUXON, RELEASE, SLEEP, SLIP, WAKE
+from soen_event.physics.loop import CROSS, FLUXON, RELEASE, SLEEP, SLIP, TWO_PI, WAKE
 from soen_event.physics.random import EMISSION_TIME, LOSS, uniform
 from soen_event.physics.source import Sources
 from soen_event.physics.transmitter import first_photon_delay
@@ -324,11 +324,20 @@ class ReferenceEngine:
         """The last step of every change of a loop: it makes a new plan, and so does every loop that has to know of it.
 
         ``pushed``: what has entered at once, and reaches those that it couples to; of a loaded loop as so many ``quanta``.
+        With it goes what the phase has moved since.
         """
         todo: deque[Loop] = deque()
         rounds = 0
         while True:
             loop.look_ahead(self._now, undisturbed, fresh=rounds == 0 and not undisturbed)
+            moved = 0.0
+            if loop.part.flow == 0 and loop.couplings and (pushed != 0.0 or tells(loop)):
+                if pushed == 0.0:
+                    quanta = 0.0
+                moved = loop.psi - loop.shown
+                loop.shown = loop.psi
+                pushed += moved / loop.part.beta
+                loop.phase_out += moved / loop.part.beta
             tell, more = pushed != 0.0, abs(pushed)
             if loop.part.flow == 1:
                 before = loop.out_top if loop.awake == 1 else 0.0
@@ -349,7 +358,7 @@ class ReferenceEngine:
             self._schedule(loop)
             self._trace(loop)
             if tell and loop.loaded:
-                self._quanta_to_others(loop, quanta)
+                self._quanta_to_others(loop, quanta, moved)
                 todo.extend(other for other in loop.reach if other not in todo)
             elif tell:
                 for coupling in loop.couplings:
@@ -367,12 +376,18 @@ class ReferenceEngine:
             loop, undisturbed, pushed = todo.popleft(), False, 0.0
             rounds += 1
 
-    def _quanta_to_others(self, loop: Loop, quanta: float) -> None:
-        """Quanta have entered a loop that loads others: their currents change, and the fluxes of all that they couple to."""
+    def _quanta_to_others(self, loop: Loop, quanta: float, moved: float) -> None:
+        """Quanta have entered a loop that loads others: their currents change, and the fluxes of all that they couple to.
+
+        ``moved``: by how much its phase has moved since the others were told; as part of a quantum, in the fluxes only.
+        """
         for other in loop.reach:
             self._touch(other)
         for other, m, coupling, value in loop.other_parts:
-            other.amplitude[m] += quanta * (value if coupling is None else value * coupling.J)
+            if coupling is None:
+                other.amplitude[m] += quanta * value
+            else:
+                other.amplitude[m] += (quanta + moved / TWO_PI) * value * coupling.J
         for other in loop.reach:
             if other.loaded:
                 other.q = other.shared_current()

@@ -156,17 +156,25 @@ LOOP_STATE = [
     ("in3", "f8"),
     ("leak", "f8"),  # leak of the phase, rad
     ("psi", "f8"),  # phase within the turn, rad
+    (
+        "shown",
+        "f8",
+    ),  # the phase that the loops it couples to have been told of, and the current that it makes for them, I_c
+    ("phase_out", "f8"),
+    (
+        "late",
+        "f8",
+    ),  # rad by which a turn's slip comes before its end, and the phase's mean behind that of the bottleneck
+    ("lag", "f8"),
     ("z", "f8"),  # saddle-node coordinate, 1/tau_0
-    ("theta", "f8"),  # phase since the last fluxon, rad
+    ("theta", "f8"),  # phase of the turn, rad: pi at its bottleneck (warm or flowing: since the last fluxon)
     ("rate", "f8"),  # dtheta/dt, rad/ns
     ("curve", "f8"),  # d2theta/dt2
     ("u", "f8"),  # distance above threshold when last looked at
     ("u_slope", "f8"),  # 1/ns
     ("gain", "f8"),  # of the saddle-node
-    (
-        "turn",
-        "f8",
-    ),  # a warm SQUID: phase at which its present turn ends, the draw that says so, Fano factor now, its integral over theta
+    # Phase at which the turn began; warm: at which it ends, the draw that says so, Fano factor now, its integral over theta.
+    ("turn", "f8"),
     ("luck", "f8"),
     ("fano", "f8"),
     ("spread", "f8"),

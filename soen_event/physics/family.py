@@ -195,7 +195,7 @@ def _around(ibs: Floats, phases: tuple[Floats, Floats], ib: float) -> tuple[Floa
 
 
 def sampled(family: Family, ib: float, line: Line | None = None) -> dict[str, Floats]:
-    """Source function at one bias within the family's range (a bias outside counts as its end's neighbour is continued: do not).
+    """Source function at one bias within the family's range.
 
     Returns:
         ``origin``: flux at which the table begins, in the middle of where the dendrite rests (Phi0); ``s``, ``slope``, ``gain``:

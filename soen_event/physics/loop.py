@@ -5,11 +5,14 @@ whole turns of p are the fluxons; what is left is the phase within the turn, psi
 
     s = q + (psi - leak) / beta_eff        q: sum of decayed quanta 2 pi/beta_eff,    d(leak)/dt = (psi - leak)/tau
 
+At rest psi is the static phase, while it runs the average over a turn (:func:`late_and_lag`).
+
 Three states of the SQUID (circuit.md 4 and 5, model f; design.md section 7):
 
 * SLEEP, u < 0: nothing happens until an input changes it or a bound on du/dt says that it may wake;
 * REST, u > 0 but not yet slipped: the saddle-node z' = gain u + z^2 carries the latency of the first fluxon (Airy law);
-* RUN: theta advances at the rate r of the source function; theta = 2 pi is a fluxon. u <= 0 ends it.
+* RUN: theta advances at the rate r of the source function. It is counted from the bottleneck of the turn, which is at pi; the slip, a
+  fluxon, comes before 2 pi by ``late``. u <= 0 ends it, and a slowing down in which the saddle-node has to be followed (:func:`stalls`).
 
 At a temperature (:mod:`soen_event.physics.thermal`) there are only SLEEP and RUN: theta advances at the mean thermal rate, which is there
 below threshold too, and a turn ends at a phase that is drawn (:func:`end_of_turn`).
@@ -24,6 +27,7 @@ from typing import Any
 
 from soen_event.physics.elementary import exp, log
 from soen_event.physics.source import fold_flux, level
+from soen_event.physics.squid import NODES, U_TOP
 
 TWO_PI = 6.283185307179586
 PI = 3.141592653589793
@@ -37,7 +41,10 @@ CHANGE = 0.2  # largest relative change of the rate in one step
 SHORTEST = 0.001  # ns; a step is never shorter unless its goal is
 LONGEST = 0.2  # ns; longest step while running
 STALL = 1.0  # beyond this a turn does not go at its mean rate any more
-LATE = 1.1  # rad by which a turn's phase is behind its time when its bottleneck is near; chosen by comparison with junctions
+NEAR = 1.4  # a turn has entered its bottleneck this long (in 1/sqrt(a)) before its middle
+FIRM = 0.03  # a slip is certain where a drive that falls takes no more than this from z' while z runs away
+LINE = 11.0  # tau_0; chosen by comparison with junctions: fluxons within 3 ps, instead of 13 to 17 ps early
+NOTED = 0.05  # rad; a sleeping loop's phase has to change by more before others are told
 REST_ANGLE = 0.25  # largest turn of the saddle-node in one step
 REST_LONGEST = 0.05  # ns
 IDLE = 100.0  # ns; longest step of a warm SQUID that hardly turns, and how far it may turn (rad) and come closer (I_c) in one
@@ -103,7 +110,7 @@ def rest_phase(rest: Any, shape: Any, scale: Any, levels: Any, row: int, phi: fl
     k = 0.0
     if ib < threshold:
         k = math.sqrt(1.0 - ib / threshold)
-    n = 32
+    n = NODES
     x = k * n
     j = int(x)
     if j >= n:
@@ -114,11 +121,44 @@ def rest_phase(rest: Any, shape: Any, scale: Any, levels: Any, row: int, phi: fl
     if m >= n:
         m = n - 1
     g = w - m
-    at = row * (n + 1) * (n + 1) + j * (n + 1) + m
+    at = 3 * row * (n + 1) * (n + 1) + j * (n + 1) + m
     low = rest[at] + g * (rest[at + 1] - rest[at])
     at += n + 1
     high = rest[at] + g * (rest[at + 1] - rest[at])
     return low + f * (high - low)
+
+
+def late_and_lag(rest: Any, shape: Any, scale: Any, row: int, phi: float, u: float, r: float) -> tuple:
+    """How a SQUID turns that is ``u`` > 0 above threshold at flux ``phi``: :func:`soen_event.physics.squid.turn_shape`, from its table.
+
+    (late, lag), rad: by how much the slip comes before the end of a turn whose middle is its bottleneck, and how far the phase is, on
+    average over the turn, behind that of the bottleneck (negative). Zeros where the junctions are not known. In an RTTI dendrite, which
+    turns at rate ``r``, the output junction slips later than the SQUID by the time that its line takes.
+    """
+    if shape[row, 5] != 1:
+        return -LINE * r, 0.0
+    effective = phi + scale[row, 6]
+    y, _ = fold_flux(effective, 1)
+    n = NODES
+    x = n * math.sqrt(u / U_TOP)
+    j = int(x)
+    if j >= n:
+        j = n - 1
+        x = 1.0 * n
+    f = x - j
+    w = y * 2.0 * n
+    m = int(w)
+    if m >= n:
+        m = n - 1
+    g = w - m
+    at = (3 * row + 1) * (n + 1) * (n + 1) + j * (n + 1) + m
+    low = rest[at] + g * (rest[at + 1] - rest[at])
+    high = rest[at + n + 1] + g * (rest[at + n + 2] - rest[at + n + 1])
+    late = low + f * (high - low)
+    at += (n + 1) * (n + 1)
+    low = rest[at] + g * (rest[at + 1] - rest[at])
+    high = rest[at + n + 1] + g * (rest[at + n + 2] - rest[at + n + 1])
+    return late, low + f * (high - low)
 
 
 def leaked(leak: float, psi_before: float, psi_now: float, fraction: float) -> float:
@@ -195,16 +235,21 @@ def saddle_node_short(z: float, a: float, turn: float) -> float:
     return (c * z + s * a) / below
 
 
-def plan_rest(z: float, u: float, u_slope: float, gain: float, tau_0: float) -> tuple:
-    """Next step of a SQUID that is about to slip: (ns, SLIP or STEP).
+def plan_rest(z: float, u: float, u_slope: float, gain: float, tau_0: float, r: float, late: float) -> tuple:
+    """Next step of a SQUID that is about to slip: (ns, SLIP or STEP); ``r``, ``late``: of its turn, were it running.
 
-    When z has left the bottleneck (z >= 3 sqrt|a|) the time that is left is arctan(w/z)/w tau_0, by its series.
+    When z has left the bottleneck (z >= 3 sqrt|a|), for good, the time that is left is arctan(w/z)/w tau_0, by its series, and what a turn
+    takes from its bottleneck to its slip beyond the pi/(2 w) of the saddle-node.
     """
     a = gain * u
     w = math.sqrt(abs(a))
-    if z > 0.0 and z >= 3.0 * w:
+    if z > 0.0 and z >= 3.0 * w and -gain * u_slope * tau_0 <= FIRM * z * z * z:
         p = a / (z * z)
         left = (1.0 - p * (1.0 / 3.0 - p * (0.2 - p * (1.0 / 7.0 - p / 9.0)))) / z
+        if a > 0.0 and r > 0.0:
+            left += (PI - late) / r - 0.5 * PI / w
+            if left < 0.0:
+                left = 0.0
         return left * tau_0, SLIP
     h = REST_ANGLE * tau_0 / (w + abs(z) + 1e-12)
     if h > REST_LONGEST:
@@ -225,15 +270,14 @@ def airy_start(gain: float, u_slope: float, tau_0: float) -> float:
 
 
 def plan_run(
-    r: float, g_phi: float, g_i: float, phi_slope: float, i_slope: float, tau: float, tau_0: float, theta: float
+    r: float, g_phi: float, g_i: float, phi_slope: float, i_slope: float, tau: float, tau_0: float, need: float
 ) -> tuple:
-    """Second-order step of theta towards the next fluxon: (dtheta/dt, d2theta/dt2, ns, 1 if it completes the turn else 0).
+    """Second-order step of theta towards the next fluxon, ``need`` rad away: (dtheta/dt, d2theta/dt2, ns, 1 if it gets there else 0).
 
     ``i_slope`` = di/dt of the SQUID's current (the loop's leak). A step is cut where the rate would change by more than CHANGE.
     """
     rate = r / tau_0
     curve = (g_phi * phi_slope + g_i * i_slope) / tau_0
-    need = TWO_PI - theta
     if need < 0.0:
         need = 0.0
     square = rate * rate + 2.0 * curve * need
@@ -322,24 +366,39 @@ def plan_warm(
     return rate, curve, h, 1
 
 
-def stalls(theta: float, r: float, u: float, u_slope: float, tau_0: float) -> bool:
-    """The SQUID slows down so fast that its last turns are no longer those of a constant drive: |a'| > STALL a^(3/2), a = r^2/4.
+def tangent(x: float) -> float:
+    """tan x for -pi/2 < x < pi/2 to 2e-9: its poles, and a polynomial in (2 x/pi)^2 fitted to the rest."""
+    w = (x / (0.5 * PI)) ** 2
+    g = 1.0 - w * (
+        0.17753303536319 + w * (0.01072381567065 + w * (1.05048454702e-3 + w * (1.0580369134e-4 + w * 1.73915313e-5)))
+    )
+    return x * g / (1.0 - w)
 
-    Then the phase ``theta``, if near its bottleneck, has to be followed through it (as at rest) instead of turning at the mean rate.
+
+def stalls(theta: float, a: float, a_slope: float, r: float) -> bool:
+    """A SQUID in its bottleneck slows down so fast that its last turns are no longer those of a constant drive: |a'| > STALL a^(3/2).
+
+    a = gain u > 0, a' per tau_0. Then the saddle-node has to be followed (as at rest) instead of turning at the mean rate ``r``.
     """
-    return theta > LATE and -2.0 * u_slope * tau_0 > STALL * u * r
+    w = math.sqrt(a)
+    return -a_slope > STALL * a * w and (theta - PI) * w > -NEAR * r
 
 
-def fallen_back(theta: float, a: float) -> float:
-    """Saddle-node coordinate of a SQUID that stops running at phase ``theta``; a = gain u when it last ran.
+def fallen_back(theta: float, a: float, r: float, slope: float) -> float:
+    """Saddle-node coordinate of a SQUID that stops running at phase ``theta``; a = gain u and r when it last ran, ``slope`` = a'/a.
 
-    While it runs z = -sqrt(a) cot(theta/2), for which the rational form here stands in (exact at 0, pi and 2 pi). Before, ``theta``
-    is put back by LATE: a turn is not symmetric, and the slower it gets the later in it the bottleneck comes, by its cubic term.
+    With z = -y'/y the saddle-node z' = a + z^2 is y'' = -a y, and while a changes slowly y = a^(-1/4) cos(sqrt(a) t), t from the middle
+    of the bottleneck: (theta - pi)/r.
     """
-    theta -= LATE
-    if theta <= 0.0 or a <= 0.0:
+    if a <= 0.0 or r <= 0.0:
         return -1.0
-    z = math.sqrt(a) * (2.0 / (TWO_PI - theta) - 2.0 / theta) if theta < TWO_PI else 1.0
+    w = math.sqrt(a)
+    x = (theta - PI) * w / r
+    if x >= 0.5 * PI:
+        return 1.0
+    if x <= -0.5 * PI:
+        return -1.0
+    z = w * tangent(x) + 0.25 * slope
     if z < -1.0:
         return -1.0
     if z > 1.0:

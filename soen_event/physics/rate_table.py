@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,7 @@ from soen_event.errors import InputError
 from soen_event.physics import family, source, squid, tablefile
 from soen_event.physics.rtti import Line
 from soen_event.physics.source import Table
+from soen_event.units import floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -176,7 +177,12 @@ class RateTable:
         """
         from soen_event.engine.jit import compile_function
 
-        phi, current = np.broadcast_arrays(_finite(phi, "phi"), _finite(current, "current"))
+        phi, current = _finite(phi, "phi"), _finite(current, "current")
+        try:
+            phi, current = np.broadcast_arrays(phi, current)
+        except ValueError:
+            told = f"{phi.shape} fluxes and {current.shape} currents"
+            raise InputError(f"RateTable.current: {told} do not go together; give shapes that broadcast") from None
         i = current if self.kind == "ri" else self._bias(ib) - current
         row = source.stack([self.source(ib)])
         out = np.empty(phi.size)
@@ -211,19 +217,21 @@ class RateTable:
     def _ri(self) -> Table:
         held, given = self.arrays, self.parameters
         beta_1, beta_2 = float(given.get("beta_1") or squid.TWO_PI / 4), float(given.get("beta_2") or squid.TWO_PI / 4)
-        rest = squid.rest_table(0.5 * (beta_1 + beta_2))
+        rest = source.phases(0.5 * (beta_1 + beta_2), given.get("beta_c"))
         curve = (held["level"], held["slope"], held["gain"])
         shift = (beta_2 - beta_1) / (2.0 * squid.TWO_PI)
         steepest = float(np.abs(held["slope"]).max())
         return source.assemble(held["rate"], held["a"], held["y"], given, curve, True, shift, steepest, rest=rest)
 
+    @cached_property
+    def _family(self) -> family.Family:
+        return family.unpacked(self.arrays)
+
     def _rtti(self, ib: float) -> Table:
         held = self.arrays
         if self.parameters["form"] == "junctions":
             line = Line(*(float(self.parameters[name]) for name in Line._fields))
-            whole = self.__dict__.setdefault("_family", None) or family.unpacked(held)
-            self.__dict__["_family"] = whole
-            return source.rtti_from_samples(ib, family.sampled(whole, ib, line), whole.a, family.A_BEND)
+            return source.rtti_from_samples(ib, family.sampled(self._family, ib, line), self._family.a, family.A_BEND)
         k = int(np.clip(np.searchsorted(held["ib"], ib) - 1, 0, max(len(held["ib"]) - 2, 0)))
         w = 0.0
         if len(held["ib"]) > 1:
@@ -253,6 +261,8 @@ class RateTable:
         """
         if not isinstance(other, RateTable) or other.kind != self.kind:
             raise InputError(f"RateTable.compare.other: {other!r} is no table of kind {self.kind!r}; give one")
+        if isinstance(points, bool) or not isinstance(points, int | np.integer) or not 2 <= points <= 10_000:
+            raise InputError(f"RateTable.compare.points: {points!r} is no number of points; give 2 to 10000")
         phi, current = self._grid(ib, points)
         flux, across = np.meshgrid(phi, current)
         one, two = self.rate(flux, across, ib), other.rate(flux, across, ib)
@@ -310,7 +320,7 @@ class RateTable:
 
 
 def _finite(value: ArrayLike, name: str) -> Floats:
-    array = np.asarray(value, dtype=float)
+    array = floats(value, f"RateTable.{name}")
     if not np.isfinite(array).all():
         raise InputError(f"RateTable.{name}: holds values that are not finite; give numbers")
     return array

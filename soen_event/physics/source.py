@@ -45,7 +45,8 @@ class Sources(NamedTuple):
     the levels are lowered because the SQUID is warm, then the next row is its Fano factor, see thermal.py), ``cells``: float64, of
     each table 16 coefficients per bicubic cell, then (lower edge, 1/width) of every row and every column of cells,
     ``levels``: float64, (threshold current, its slope per node, normal-form gain, 0) per node of the level curve,
-    ``rest``: float64 (n, 33, 33) flattened, static phases (:func:`soen_event.physics.squid.rest_table`; zeros for RTTI).
+    ``rest``: float64 (n, 3, 33, 33) flattened, static phases (:func:`soen_event.physics.squid.rest_table`), and late and lag of running
+    turns (:func:`soen_event.physics.squid.turn_shape`); zeros for RTTI.
     """
 
     shape: np.ndarray
@@ -269,7 +270,7 @@ def assemble(
     shape = np.array([len(a) - 1, len(y) - 1, len(value) - 1, 0, 0, 1 if mirror else 0], dtype=np.int64)
     placing = [*_placing(a, axes["a_bend"]), *_placing(y, axes["y_bend"] if mirror else 1.0)]
     scale = np.array([a[-1], per, y[-1], a[-1] ** 2, shift, steepest, offset, *placing, 0.0])
-    phases = np.zeros(33 * 33) if rest is None else rest.reshape(-1)
+    phases = np.zeros(3 * (squid.NODES + 1) ** 2) if rest is None else rest.reshape(-1)
     edges = [np.column_stack([axis[:-1], 1.0 / np.diff(axis)]).reshape(-1) for axis in (a, y)]
     blocks = np.concatenate([np.ascontiguousarray(cells).reshape(-1), *edges])
     return Table(shape, scale, blocks, levels.reshape(-1), phases)
@@ -354,6 +355,29 @@ def _rates(
     ]
 
 
+def _turns(b: float, beta_c: float) -> np.ndarray:
+    from soen_event.engine.jit import compile_function
+
+    n = squid.NODES
+    u = squid.U_TOP * (np.arange(n + 1) / n) ** 2
+    u[0] = 1e-4  # at threshold itself a turn takes for ever
+    phi = 0.5 - np.linspace(0.0, 0.5, n + 1)
+    fold = squid.static_fold(phi, b)
+    out = np.empty((2, n + 1, n + 1))
+    kernel: Any = compile_function(squid.turn_grid, persistent=True)
+    kernel(u, phi, b, beta_c, fold["i"], fold["d1"], fold["d2"], min(0.05, 0.25 * beta_c), out)
+    return out
+
+
+def phases(b: float, beta_c: float | None) -> np.ndarray:
+    """``rest`` of one RI table, (3, 33, 33): arms of inductance ``b``; without ``beta_c`` running turns are as symmetric as slow ones."""
+    turns = np.zeros((2, squid.NODES + 1, squid.NODES + 1))
+    if beta_c is not None:
+        parameters = {"kind": "turn", "generator": _VERSION, "beta_c": float(beta_c), "b": float(b)}
+        turns = _cached("turn", parameters, lambda: {"turns": _turns(b, beta_c)})["turns"]
+    return np.concatenate([squid.rest_table(b)[None], turns])
+
+
 def fitted_rate(phi: Any, i: Any) -> np.ndarray:
     """The closed fit of physics.md 2.7 (beta_c 0.3, beta_1 = beta_2 = pi/2): rms error 0.006, largest 0.044; exact onset."""
     threshold = squid.critical_current(phi)
@@ -375,7 +399,7 @@ def _ri_table(beta_c: float, beta_1: float, beta_2: float, kind: str) -> Table:
     else:
         r = _rates(beta_c, b)
     shift = (beta_2 - beta_1) / (2.0 * squid.TWO_PI)
-    return assemble(r, a, y, _AXES, curve, True, shift, float(np.abs(curve[1]).max()), rest=squid.rest_table(b))
+    return assemble(r, a, y, _AXES, curve, True, shift, float(np.abs(curve[1]).max()), rest=phases(b, beta_c))
 
 
 def ri_table(device: Device, kind: str | None = None) -> Table:
@@ -476,10 +500,10 @@ def stack(tables: list[Table]) -> Sources:
 
 if __name__ == "__main__":  # regenerate what is shipped
     _here = Path(__file__)
-    for _name in ("ri", "rtti"):
+    for _name in ("ri", "rtti", "turn"):
         _here.with_name(f"default_{_name}.npz").unlink(missing_ok=True)
     os.environ["SOEN_CACHE_DIR"] = str(_here.parent / "made")
-    _rates(0.3, squid.TWO_PI / 4.0)
+    _ri_table(0.3, squid.TWO_PI / 4.0, squid.TWO_PI / 4.0, "table")
     rtti_family(0.3, Line())
     for _made in (_here.parent / "made").glob("*.npz"):
         os.replace(_made, _here.with_name(f"default_{_made.name.split('_')[0]}.npz"))

@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 
 TWO_PI = 6.283185307179586
+NODES = 32  # intervals of the tables of phases along each axis
+U_TOP = 2.2  # the largest distance above threshold in them
 
 
 def fold_of_parameter(d2: Any, b: float) -> tuple[Any, Any, Any]:
@@ -115,7 +117,7 @@ def static_phase(phi: Any, i: Any, b: float) -> np.ndarray:
     return np.where(i >= fold["i"], at_fold, 0.5 * (d1 + d2))
 
 
-def rest_table(b: float, n: int = 32) -> np.ndarray:
+def rest_table(b: float, n: int = NODES) -> np.ndarray:
     """Static phases for :func:`soen_event.physics.loop.rest_phase`: (n+1, n+1) over k = sqrt(1 - i/i_th) and y = 1/2 - phi."""
     k = np.linspace(0.0, 1.0, n + 1)[:, None]
     phi = 0.5 - np.linspace(0.0, 0.5, n + 1)[None, :]
@@ -237,3 +239,78 @@ def rate_grid(
         for j in range(a_axis.shape[0]):
             u = a_axis[j] * a_axis[j]
             out[j, k] = rate_at(u, phi_axis[k], b, beta_c, fold_i[k], d1[k], d2[k], step)
+
+
+def turn_shape(i: float, phi: float, b: float, beta_c: float, d1: float, d2: float, step: float) -> tuple:
+    """How m = (d1 + d2)/2 goes through a turn at constant current and flux above threshold: (late, lag).
+
+    ``d1``, ``d2``: phases of the fold, where the turn has its bottleneck; ``step`` in tau_0, of fourth-order Runge-Kutta. ``late``: from
+    the slip (m = pi) to the bottleneck, as a part of 2 pi, less pi. ``lag``: average of m over time from slip to slip, less that of the
+    fold. Of the fifth turn; zeros if it does not come within 200000 tau_0.
+    """
+    q = 0.5 / b
+    half_i = 0.5 * i
+    flux = TWO_PI * phi
+    fold = 0.5 * (d1 + d2)
+    v1 = 0.0
+    v2 = 0.0
+    h = step
+    t = 0.0
+    slips = 0
+    target = math.pi
+    slipped = 0.0
+    neck = 0.0
+    area = 0.0
+    m1 = fold
+    while t < 200000.0:
+        a1, a2 = junction_slope(d1, v1, d2, v2, half_i, flux, q, beta_c)
+        w1 = v1 + 0.5 * h * a1
+        w2 = v2 + 0.5 * h * a2
+        b1, b2 = junction_slope(d1 + 0.5 * h * v1, w1, d2 + 0.5 * h * v2, w2, half_i, flux, q, beta_c)
+        x1 = v1 + 0.5 * h * b1
+        x2 = v2 + 0.5 * h * b2
+        c1, c2 = junction_slope(d1 + 0.5 * h * w1, x1, d2 + 0.5 * h * w2, x2, half_i, flux, q, beta_c)
+        y1 = v1 + h * c1
+        y2 = v2 + h * c2
+        e1, e2 = junction_slope(d1 + h * x1, y1, d2 + h * x2, y2, half_i, flux, q, beta_c)
+        d1 += h / 6.0 * (v1 + 2.0 * w1 + 2.0 * x1 + y1)
+        d2 += h / 6.0 * (v2 + 2.0 * w2 + 2.0 * x2 + y2)
+        v1 += h / 6.0 * (a1 + 2.0 * b1 + 2.0 * c1 + e1)
+        v2 += h / 6.0 * (a2 + 2.0 * b2 + 2.0 * c2 + e2)
+        m0 = m1
+        m1 = 0.5 * (d1 + d2)
+        bottleneck = fold + target - math.pi
+        if m0 < bottleneck <= m1:
+            neck = t + h * (bottleneck - m0) / (m1 - m0)
+        area += 0.5 * h * (m0 + m1)
+        if m1 >= target:
+            over = h * (m1 - target) / (m1 - m0)
+            now = t + h - over
+            over *= 0.5 * (m1 + target)
+            slips += 1
+            if slips == 5:
+                period = now - slipped
+                mean = (area - over) / period - (target - math.pi)
+                return TWO_PI * (neck - slipped) / period - math.pi, mean - fold
+            slipped = now
+            area = over
+            target += TWO_PI
+        t += h
+    return 0.0, 0.0
+
+
+def turn_grid(
+    u: np.ndarray,
+    phi: np.ndarray,
+    b: float,
+    beta_c: float,
+    fold_i: np.ndarray,
+    d1: np.ndarray,
+    d2: np.ndarray,
+    step: float,
+    out: np.ndarray,
+) -> None:
+    """Fill ``out[:, j, k]`` with :func:`turn_shape` at u[j] > 0 above threshold and flux phi[k]."""
+    for k in range(phi.shape[0]):
+        for j in range(u.shape[0]):
+            out[0, j, k], out[1, j, k] = turn_shape(fold_i[k] + u[j], phi[k], b, beta_c, d1[k], d2[k], step)

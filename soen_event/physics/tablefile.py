@@ -7,13 +7,14 @@ import json
 import os
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from soen_event.errors import InputError
+from soen_event.errors import InputError, checked_path
 
 FORMAT = "soen-rates"
 VERSION = 1
@@ -54,15 +55,14 @@ def write(path: str | os.PathLike[str], parameters: Mapping[str, Any], arrays: M
     Raises:
         InputError: for another ending, or a folder that is not there.
     """
-    path = Path(path)
+    path = checked_path(path, "RateTable.save.path")
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(f"RateTable.save.path: {str(path)!r} does not end in {', '.join(SUFFIXES)}; give one of these")
     if not path.parent.is_dir():
         raise InputError(f"RateTable.save.path: there is no folder {str(path.parent)!r}; make it first")
     total = checksum(parameters, arrays)
     head = json.dumps({"format": FORMAT, "version": VERSION, "parameters": dict(parameters), "checksum": total})
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with replaced(path) as temporary:
         if path.suffix.lower() in HDF5:
             import h5py
 
@@ -74,10 +74,18 @@ def write(path: str | os.PathLike[str], parameters: Mapping[str, Any], arrays: M
         else:
             with temporary.open("wb") as stream:
                 np.savez_compressed(stream, **{"head": np.array(head), **arrays})  # type: ignore[arg-type]
+    return total
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """A file to write that takes the place of ``path`` if nothing goes wrong."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-    return total
 
 
 def read(
@@ -92,7 +100,7 @@ def read(
     Raises:
         InputError: the file is missing, is no table, is damaged, or of a later version.
     """
-    path = Path(path)
+    path = checked_path(path, where)
     if not path.is_file():
         raise InputError(
             f"{where}: there is no file {str(path)!r}; give a table written by RateTable.save or `soen table`"

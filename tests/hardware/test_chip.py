@@ -13,11 +13,11 @@ import soen_event as se
 from hardware import deployment as dp
 from hardware.chip import ASCR_Y1, IDEAL, NIST_SPIKING, PROFILES, SIGNALS, STATUSES, Chip, Known, find
 from hardware.deployment import check, deploy
-from hardware.fitting import runs_at
 from hardware.quantize import Levels
 from hardware.spread import Spread, spread
 from soen_event import testing
 from soen_event.errors import InputError
+from soen_event.plan import HOTTEST
 
 NONSENSE = (None, "x", b"", -1, 1.5, math.nan, math.inf, True, [], {}, object(), ["a", 3], (1, 2, 3), 10**400)
 
@@ -452,7 +452,7 @@ class TestCases:
         if kelvin is not None:
             assert found.network.device.temperature == (4.2 if kelvin == "4.2 K" else kelvin)
             assert {f.action for f in told} == (set() if kelvin == "4.2 K" else {"ignored"})
-        elif runs_at(4.2):
+        elif HOTTEST >= 4.2:
             assert found.network.device.temperature == 4.2 and told[0].action == "set"
         else:
             assert found.network.device.temperature == 0.0 and told[0].action == "ignored"

@@ -318,7 +318,7 @@ class TestBias:
         for each in (chip, other):
             each.run(30.0)
         a, b = chip.read_out(), other.read_out()
-        assert a.fluxons == b.fluxons and a.currents["d0"][0] == pytest.approx(b.currents["d0"][0], abs=1e-9)
+        assert a.fluxons == b.fluxons and a.currents["d0"][0] == pytest.approx(b.currents["d0"][0], abs=1e-7)
 
     def test_moved_to_what_the_chip_has(self):
         chip = loaded(Chip(ib=Levels.codebook([1.7, 1.8])), net=flat())

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from josim_trees import CASES, TREES, fluxons, tree
 
 import soen_event as se
 from hardware import circuit
 
 DATA = Path(__file__).parent.parent / "data"
-# Copied from the transients computed with JoSIM 2.7 at 0.05 ps for this project (circuit.md; cases d01 to d10, t01 to t03).
+# Copied from the transients computed with JoSIM 2.7 at 0.05 ps for this project (circuit.md; cases d01 to d10).
 SINGLE = np.load(DATA / "circuit_cases.npz", allow_pickle=False)
-TREES = np.load(DATA / "circuit_trees.npz", allow_pickle=False)
 
 
 def chi2(reference, model):
@@ -44,28 +44,17 @@ def test_a_dendrite_as_in_josim(name):
     assert chi2(s[late].astype(float), run.current("d", t[late])) < 2e-6
 
 
-@pytest.mark.parametrize("case", json.loads(str(TREES["cases"])), ids=lambda case: case["id"])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
 def test_a_tree_as_in_josim(case):
     """Two dendrites through a collection loop into a third: fluxon times, which need the SQUID's back-action too."""
-    coils = {"collection_inductance": f"{case['L_ct']!r} H", "collection_mutual": f"{case['M_out']!r} H"}
-    with se.Network(device=device(case)) as net:
-        for k, one in enumerate(case["dendrites"]):
-            more = coils if k == 2 else {}
-            se.Dendrite(f"d{k}", ib=one["ib"], beta_over_2pi=one["beta"] / (2 * math.pi), tau=one["tau"], **more)
-            if one["pulses"]:
-                se.Drive(f"d{k}", pulses=[se.Pulse(*p) for p in one["pulses"]])
-        for k, J in enumerate(case["J"]):
-            se.Coupling(f"d{k}", "d2", J=J)
     end = 110.0
-    run = circuit.simulate(net, duration=end, step=0.1, sample=0.1)
+    run = circuit.simulate(tree(case), duration=end, step=0.1, sample=0.1)
     t, s = TREES[f"{case['id']}/t_ns"], TREES[f"{case['id']}/s"]
     some = (t > 1.5) & (t < end)
     for k in range(3):
-        fluxons = TREES[f"{case['id']}/fluxon_t_ns_{k}"]
-        fluxons = fluxons[fluxons < end - 0.05]
-        mine = run.fluxons[f"d{k}"]
-        assert np.abs(mine[: len(fluxons)] - fluxons).max() < 0.006
-        assert abs(len(mine) - len(fluxons)) <= 5  # those of the last 0.05 ns
+        theirs, mine = fluxons(case, k, end - 0.05), run.fluxons[f"d{k}"]
+        assert np.abs(mine[: len(theirs)] - theirs).max() < 0.006
+        assert abs(len(mine) - len(theirs)) <= 5  # those of the last 0.05 ns
         assert chi2(s[some, k].astype(float), run.current(f"d{k}", t[some])) < 2e-7
 
 

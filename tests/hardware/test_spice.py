@@ -1,6 +1,5 @@
 """Netlists of networks: their text, and that its circuit does what hardware.circuit does."""
 
-import json
 import math
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from josim_trees import CASES, fluxons, tree
 
 import soen_event as se
 from hardware import circuit, spice
@@ -137,26 +137,13 @@ def test_rtti_and_collection_loops():
     assert all(0.0 < e.value < 1.0 for e in coils)
 
 
-@pytest.mark.parametrize("case", ["t01"])
-def test_a_tree_as_josim_had_it(case):
+def test_a_tree_as_josim_had_it():
     """Not only as hardware.circuit: fluxon times of the transient that JoSIM 2.7 computed for this project (circuit.md 7)."""
-    trees = np.load(DATA / "circuit_trees.npz", allow_pickle=False)
-    case = next(each for each in json.loads(str(trees["cases"])) if each["id"].startswith(case))
-    coils = {"collection_inductance": f"{case['L_ct']!r} H", "collection_mutual": f"{case['M_out']!r} H"}
-    with se.Network(device=se.Device(Ic=case["Ic"], beta_c=case["beta_c"], c_per_Ic=case["c_per_Ic"])) as net:
-        for k, one in enumerate(case["dendrites"]):
-            more = coils if k == 2 else {}
-            se.Dendrite(f"d{k}", ib=one["ib"], beta_over_2pi=one["beta"] / (2 * math.pi), tau=one["tau"], **more)
-            if one["pulses"]:
-                se.Drive(f"d{k}", pulses=[se.Pulse(*p) for p in one["pulses"]])
-        for k, J in enumerate(case["J"]):
-            se.Coupling(f"d{k}", "d2", J=J)
+    case = next(each for each in CASES if each["id"].startswith("t01"))
     end = 40.0
-    traces = spice.netlist(net, duration=end, step=0.1).solve()
+    traces = spice.netlist(tree(case), duration=end, step=0.1).solve()
     for k in range(3):
-        there = trees[f"{case['id']}/fluxon_t_ns_{k}"]
-        there = there[there < end - 0.05]
-        here = traces.fluxons(f"d{k}")
+        there, here = fluxons(case, k, end - 0.05), traces.fluxons(f"d{k}")
         assert len(there) > 0
         assert np.abs(here[: len(there)] - there).max() < 0.006
 

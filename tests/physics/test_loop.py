@@ -5,14 +5,14 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.special import ai_zeros, airy
 
 from soen_event.device import Device
 from soen_event.engine.jit import compile_function, compiled
 from soen_event.engine.state import LOOP_PLAN, LOOP_STATE
-from soen_event.physics import loop, source
+from soen_event.physics import loop, source, squid
 
 SOURCES = source.stack([source.ri_table(Device())])
 FAST = compiled(loop)
@@ -54,7 +54,8 @@ def test_first_slip_after_a_ramp_follows_the_airy_law():
     for u_slope in (0.05, 1.0, 20.0):  # 1/ns
         z, t = loop.airy_start(gain, u_slope, tau_0), 0.0
         for _ in range(10_000):
-            h, kind = loop.plan_rest(z, u_slope * t, u_slope, gain, tau_0)
+            r = 2.0 * math.sqrt(gain * u_slope * t)
+            h, kind = loop.plan_rest(z, u_slope * t, u_slope, gain, tau_0, r, 0.0)
             if kind == loop.SLIP:
                 t += h
                 break
@@ -67,16 +68,72 @@ def test_first_slip_after_a_ramp_follows_the_airy_law():
     assert loop.airy_start(1.0, -1.0, 1.0) == 0.0
 
 
-def test_a_constant_drive_slips_after_half_a_passage_from_the_middle():
-    for u in (1e-4, 1e-2, 0.3):
-        gain, tau_0, z, t = 0.26, 1.28e-3, 0.0, 0.0
-        for _ in range(10_000):
-            h, kind = loop.plan_rest(z, u, 0.0, gain, tau_0)
-            t += h
-            if kind == loop.SLIP:
-                break
-            z = loop.saddle_node(z, gain * u, h / tau_0)
-        assert t == pytest.approx(math.pi / 2 / math.sqrt(gain * u) * tau_0, rel=1e-3)
+@pytest.mark.parametrize("late", [-0.1, 0.0, 0.4])
+@pytest.mark.parametrize("u", [1e-4, 1e-2, 0.3])
+def test_a_constant_drive_slips_as_long_after_the_middle_as_its_turns_do(u, late):
+    gain, tau_0, z, t = 0.26, 1.28e-3, 0.0, 0.0
+    r = 1.9 * math.sqrt(gain * u)
+    for _ in range(10_000):
+        h, kind = loop.plan_rest(z, u, 0.0, gain, tau_0, r, late)
+        t += h
+        if kind == loop.SLIP:
+            break
+        z = loop.saddle_node(z, gain * u, h / tau_0)
+    assert t == pytest.approx((math.pi - late) / r * tau_0, rel=1e-3)
+
+
+@given(k=st.floats(1e-6, 1e-4), turns=st.floats(0.02, 0.98))
+def test_a_last_turn_is_completed_if_three_quarters_of_it_are_done_when_threshold_is_crossed(k, turns):
+    """z' = -k t + z^2 is Airy's equation; the n-th zero of Ai is at the phase (2/3) x^(3/2) = pi (n - 1/4) to 1 %."""
+    assume(abs(turns - 0.75) > 0.07)
+    # The running SQUID has slipped ``turns`` before t = 0, as its phase at the mean rate 2 sqrt(-k t) counts; it stalls at some a.
+    root = k ** (1.0 / 3.0)
+    start = (1.5 * math.pi * turns) ** (2.0 / 3.0) / root  # time of that slip before the crossing, in tau_0
+    t, theta, z, running = -start, 0.0, -1.0, True
+    while running and t < 0.0:
+        a = -k * t
+        if loop.stalls(theta, a, -k, 2.0 * math.sqrt(a)):
+            z = loop.fallen_back(theta, a, 2.0 * math.sqrt(a), -k / a)
+            running = False
+        else:
+            t += 0.01 / root
+            theta = 4.0 / 3.0 * root**1.5 * (start**1.5 - max(-t, 0.0) ** 1.5)
+    for _ in range(100_000):  # one that has not come to its bottleneck by then has not come far
+        u = -k * t
+        h, kind = loop.plan_rest(z, u, -k, 1.0, 1.0, 2.0 * math.sqrt(max(u, 0.0)), 0.0)
+        if kind == loop.SLIP or (u < 0.0 and (z <= 0.0 or z * z <= -u)):
+            break
+        z = loop.saddle_node(z, u - 0.5 * k * h, h)
+        t += h
+    assert (kind == loop.SLIP) == (turns > 0.75)
+
+
+@given(x=st.floats(-1.57, 1.57))
+def test_tangent(x):
+    assert loop.tangent(x) == pytest.approx(math.tan(x), rel=3e-9, abs=1e-300)
+
+
+@given(a=st.floats(1e-6, 0.1), theta=st.floats(0.05, 6.2))
+def test_where_a_running_squid_is_when_it_stops(a, theta):
+    """At a constant drive z = sqrt(a) tan(sqrt(a) t) from the middle of the turn on, whatever part of the turn the bottleneck takes."""
+    for part in (1.0, 0.9):
+        w = math.sqrt(a)
+        r = 2.0 * w * part
+        x = (theta - math.pi) * w / r
+        expected = min(max(w * math.tan(x), -1.0), 1.0) if abs(x) < math.pi / 2 else math.copysign(1.0, x)
+        assert loop.fallen_back(theta, a, r, 0.0) == pytest.approx(expected, rel=1e-6, abs=1e-9)
+    assert loop.fallen_back(theta, 0.0, 0.1, 0.0) == loop.fallen_back(theta, 0.1, 0.0, 0.0) == -1.0
+
+
+@given(u=st.floats(0.002, 2.0), phi=st.floats(-1.5, 1.5))
+@settings(max_examples=30, deadline=None)
+def test_late_and_lag_are_those_of_the_junctions(u, phi):
+    y = abs(phi - round(phi))
+    fold = squid.static_fold(y, math.pi / 2)
+    late, lag = squid.turn_shape(float(fold["i"]) + u, y, math.pi / 2, 0.3, float(fold["d1"]), float(fold["d2"]), 0.05)
+    found = loop.late_and_lag(SOURCES.rest, SOURCES.shape, SOURCES.scale, 0, phi, u, 0.3)
+    assert found == pytest.approx((late, lag), abs=0.03 if y < 0.48 else 0.25)
+    assert -1.7 < lag < 0.05
 
 
 @given(
@@ -89,7 +146,7 @@ def test_a_constant_drive_slips_after_half_a_passage_from_the_middle():
 )
 def test_a_step_of_the_phase_is_second_order_and_bounded(r, g_phi, g_i, phi_slope, i_slope, theta):
     tau_0 = 1.28e-3
-    rate, curve, h, complete = loop.plan_run(r, g_phi, g_i, phi_slope, i_slope, 50.0, tau_0, theta)
+    rate, curve, h, complete = loop.plan_run(r, g_phi, g_i, phi_slope, i_slope, 50.0, tau_0, 2 * math.pi - theta)
     assert rate == r / tau_0 and h >= 0.0
     moved = theta + rate * h + 0.5 * curve * h * h
     if complete:
@@ -177,9 +234,7 @@ def test_no_waking_is_missed(modes, q, leak, tau, ib, offset, slope):
     psi_first = FAST.rest_phase(*table(), offset + amplitude.sum(), ib) - origin
     if u_at(0.0, psi_first) > -1e-6:
         return
-    wait, kind = FAST.wake_after(
-        me, my, amplitude, taus, arm, 0, len(taus), shape, scale, levels, rest, loop.NEVER
-    )
+    wait, kind = FAST.wake_after(me, my, amplitude, taus, arm, 0, len(taus), shape, scale, levels, rest, loop.NEVER)
     assert kind in (loop.NOTHING, loop.WAKE, loop.LOOK) and wait >= 0.0
     horizon = max(0.0, min(wait, 2000.0) - 2e-6)  # the kernel resolves one femtosecond
     for t in horizon * np.linspace(0, 1, 1500)[:-1] ** 2:
