@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ def loss_and_gradients(
     inputs: np.ndarray,
     targets: Any,
     rng: np.random.Generator | None = None,
+    timings: dict[str, float] | None = None,
 ) -> tuple[LossValue, dict[str, np.ndarray], Run]:
     """One forward and one backward pass: the loss, the gradients of all parameters, and the run.
 
@@ -37,14 +39,22 @@ def loss_and_gradients(
         inputs: (B, T, n_in).
         targets: what the loss wants.
         rng: for noise in training.
+        timings: seconds are added to its "forward", "loss" and "backward".
     """
+    t0 = perf_counter()
     run = model.forward(inputs, train=True, rng=rng)
+    t1 = perf_counter()
     value = loss(run, targets, model=model, rng=rng)
+    t2 = perf_counter()
     if value.outputs is None and value.states is None and value.spikes is None:
         gradients = {name: np.zeros_like(array) for name, array in model.parameters().items()}
     else:
         gradients = model.backward(run, value.outputs, value.states, value.spikes)
-    return value, merged(gradients, value.parameters), run
+    gradients = merged(gradients, value.parameters) if value.parameters else dict(gradients)
+    if timings is not None:
+        for phase, seconds in (("forward", t1 - t0), ("loss", t2 - t1), ("backward", perf_counter() - t2)):
+            timings[phase] = timings.get(phase, 0.0) + seconds
+    return value, gradients, run
 
 
 def merged(gradients: Mapping[str, np.ndarray], direct: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

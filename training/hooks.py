@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -42,8 +41,8 @@ _HOOKS = (
     "on_batch_end",
     "on_settled",
     "on_weights",
+    "on_gradients",
 )
-_NOTHING: Mapping[str, np.ndarray] = MappingProxyType({})
 
 
 class TrainingState:
@@ -58,7 +57,6 @@ class TrainingState:
         should_stop: end the run after this batch or epoch.
         model, optimizer, trainer: what is trained, by what; ``trainer`` is None outside of a trainer.
         run, targets: the last batch's forward pass (:class:`training.model.Run`) and what it was compared with, at the end of a batch.
-        gradients: of the last update, by name, before clipping; read-only, at the end of a batch that ``stepped``.
         seed: of the run.
     """
 
@@ -68,7 +66,7 @@ class TrainingState:
         held: dict[str, Any] = {
             "epoch": 0, "epochs": None, "batch": 0, "batches": None, "step": 0, "stepped": False, "metrics": {},
             "learning_rate": None, "should_stop": False, "model": None, "optimizer": None, "trainer": None, "run": None,
-            "targets": None, "gradients": _NOTHING, "seed": 0,
+            "targets": None, "seed": 0,
         }  # fmt: skip
         unknown = sorted(set(values) - set(held))
         if unknown:
@@ -99,7 +97,6 @@ class TrainingState:
     trainer: Any
     run: Any
     targets: Any
-    gradients: Mapping[str, np.ndarray]
     seed: int
 
     def _set(self, **values: Any) -> None:
@@ -139,6 +136,9 @@ class Callback:
 
         The gradient by the changed weights then moves the unchanged ones (straight-through).
         """
+
+    def on_gradients(self, gradients: Mapping[str, np.ndarray], state: TrainingState) -> None:
+        """Before an update: its gradients by name, before clipping, to look at only."""
 
     def close(self) -> None:
         """Give back files and handlers; always called at the end, also after an error."""
@@ -236,6 +236,16 @@ class CallbackList(Callback):
         """All callbacks' hook, one after the other on the same arrays."""
         for call in self._calls["on_weights"]:
             call(parameters, state, rng)
+
+    def on_gradients(self, gradients: Mapping[str, np.ndarray], state: TrainingState) -> None:
+        """All callbacks' hook; the arrays that they see cannot be written to."""
+        calls = self._calls["on_gradients"]
+        if calls:
+            seen = {name: array.view() for name, array in gradients.items()}
+            for view in seen.values():
+                view.flags.writeable = False
+            for call in calls:
+                call(seen, state)
 
     def close(self) -> None:
         """Close all, even if one of them fails."""

@@ -9,11 +9,11 @@ killed at any moment and continued from its last checkpoint (``fit(..., resume=p
 
 from __future__ import annotations
 
-import copy
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -21,12 +21,14 @@ import numpy as np
 from soen_event.errors import InputError
 from training import checkpoint
 from training.address import checked_seed, stream
-from training.data import DataLoader, Dataset, resample
+from training.batching import as_batches, length, numbered, signature
+from training.data import Dataset, resample
+from training.evaluate import evaluate, outputs, plain, state_of_loss
 from training.gradients import grad as grad
 from training.gradients import init_all_states, loss_and_gradients, run_network, value_and_grad
-from training.hooks import Callback, CallbackList, TrainingState
+from training.hooks import STOP, Callback, CallbackList, TrainingState
 from training.model import LossValue, Model
-from training.registry import get
+from training.named import made, made_metrics
 from training.stored import of_parameters, put_parameters, put_state, state_of
 
 __all__ = [
@@ -39,6 +41,9 @@ __all__ = [
     "run_network",
     "value_and_grad",
 ]
+
+
+_PHASES = ("data", "forward", "loss", "backward", "update", "callbacks", "validation")
 
 
 class Diverged(RuntimeError):
@@ -102,9 +107,9 @@ class Trainer:
             check_finite,
             progress,
         )
-        self.optimizer = _made("optimizer", optimizer, faults)
-        self.loss = _made("loss", loss, faults)
-        self.metrics = _metrics(metrics, faults)
+        self.optimizer = made("optimizer", optimizer, faults)
+        self.loss = made("loss", loss, faults)
+        self.metrics = made_metrics(metrics, faults)
         self.seed, self.callbacks = 0, CallbackList()
         for attempt in (self._take_seed, self._take_callbacks):
             try:
@@ -124,6 +129,9 @@ class Trainer:
         self._buffers: dict[str, np.ndarray] = {}
         self._hidden: dict[str, np.ndarray] = {}
         self._last: Path | None = None
+        self.val_data: Any = None
+        self.timings: dict[str, float] = {}
+        """Seconds of the present epoch by phase: data, forward, loss, backward, update, callbacks, validation."""
         self._state = TrainingState(model=model, optimizer=self.optimizer, trainer=self, seed=self.seed)
 
     def _take_seed(self, seed: Any, callbacks: Any, scheduler: Any) -> None:
@@ -139,6 +147,11 @@ class Trainer:
         """Put a callback behind the others."""
         self.callbacks.append(CallbackList([callback]))
 
+    @property
+    def examples_seen(self) -> int:
+        """Examples of the present epoch so far."""
+        return int(self._sums.get("examples", 0.0))
+
     # ---- training
 
     def fit(
@@ -153,8 +166,9 @@ class Trainer:
         """Train for a number of epochs, after those that were done before: fit(2) twice is fit(4).
 
         Args:
-            train_data: a :class:`~training.data.DataLoader`; a Dataset or (x, y), which are shuffled by the trainer's seed; or any iterable
-                of batches (x, y) that can be gone through again, of which an epoch is one pass (``set_epoch(epoch)`` is called if it is there).
+            train_data: a :class:`~training.data.DataLoader`; a Dataset or (x, y), which are shuffled by the trainer's seed; or any
+                iterable of batches (x, y) that can be gone through again, of which an epoch is one pass (``set_epoch(epoch)`` is
+                called if it is there).
             val_data: the same, for validation after every epoch, or None.
             epochs: how many, 1 or more; by default 1, or what the continued run had.
             batch_size: for data that bring no loader.
@@ -169,9 +183,10 @@ class Trainer:
         """
         if epochs is not None and (isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1):
             raise InputError(f"Trainer.fit.epochs: {epochs!r} is out of range; give a whole number from 1")
-        loader = _loader(train_data, batch_size, self.seed, shuffle=True)
-        val = None if val_data is None else _loader(val_data, max(batch_size, 256), 0, shuffle=False)
-        self._signature = {**_signature(loader), "seed": self.seed, "accumulate": self.accumulate}
+        loader = as_batches(train_data, batch_size, self.seed, shuffle=True)
+        val = None if val_data is None else as_batches(val_data, max(batch_size, 256), 0, shuffle=False)
+        self._signature = {**signature(loader), "seed": self.seed, "accumulate": self.accumulate}
+        self.val_data = val
         callbacks = self._with_progress()
         held: Mapping[str, Any] | None = None
         if resume is not None:
@@ -183,7 +198,7 @@ class Trainer:
                 callbacks.reset()
         state = self._state
         end = self._first + self._epochs
-        state._set(epoch=self.epoch, epochs=end, batches=_length(loader), step=self.step, should_stop=False, metrics={})
+        state._set(epoch=self.epoch, epochs=end, batches=length(loader), step=self.step, should_stop=False, metrics={})
         self._bind()
         try:
             callbacks.on_train_begin(state)
@@ -201,44 +216,53 @@ class Trainer:
         """From batch ``self._batch`` on; returns early if a callback wants to stop."""
         state, start = self._state, self._batch
         state._set(epoch=self.epoch, batch=start, metrics={}, learning_rate=_rate(self.optimizer))
+        self.timings = dict.fromkeys(_PHASES, 0.0)
         if start == 0:
             self._sums = {"examples": 0.0, "loss": 0.0}
             for metric in self.metrics.values():
                 metric.reset()
-        if callbacks.on_epoch_begin(state).value:
+        if callbacks.on_epoch_begin(state) is STOP:
             return
-        size = _length(loader)
-        waiting, examples = 0, 0
-        for number, last, (x, y) in _numbered(loader.batches(self.epoch, start), start, size):
+        held: dict[str, np.ndarray] = {}
+        waiting, examples, clock = 0, 0, perf_counter()
+        for number, last, (x, y) in numbered(loader.batches(self.epoch, start), start, length(loader)):
+            clock = self._spent("data", clock)
             state._set(batch=number, stepped=False)
             callbacks.on_batch_begin(state)
+            clock = self._spent("callbacks", clock)
             count, gradients = self._one_batch(x, y, callbacks)
+            clock = perf_counter()
             waiting, examples = waiting + 1, examples + count
-            if self.accumulate > 1:
-                gradients = self._gather(gradients, count, waiting == 1)
+            held = gradients if self.accumulate == 1 else self._gather(gradients, count, waiting == 1)
             if waiting == self.accumulate or last:
-                if self.accumulate > 1:
-                    for total in gradients.values():
-                        total /= examples
-                self._update(gradients)
+                self._update(held, examples, callbacks)
                 waiting, examples, self._batch = 0, 0, number + 1
-                state._set(stepped=True, step=self.step, gradients=gradients)
+                state._set(stepped=True, step=self.step, learning_rate=_rate(self.optimizer))
+            clock = self._spent("update", clock)
             callbacks.on_batch_end(state)
             if state.stepped:
                 callbacks.on_settled(state, "batch")
                 if state.should_stop and not last:
                     return
-        if state.batch + 1 <= start and self._batch == 0:
+            clock = self._spent("callbacks", clock)
+        if waiting:  # the data said that there was more
+            self._update(held, examples, callbacks)
+            self._batch = state.batch + 1
+        if not self._sums["examples"]:
             raise InputError("Trainer.fit.train_data: gave no batch; give an iterable that can be gone through again")
         self._end_epoch(val, callbacks)
 
     def _end_epoch(self, val: Any, callbacks: CallbackList) -> None:
         state = self._state
         metrics = {name: value / self._sums["examples"] for name, value in self._sums.items() if name != "examples"}
-        metrics |= {name: _plain(metric.compute()) for name, metric in self.metrics.items()}
+        metrics |= {name: plain(metric.compute()) for name, metric in self.metrics.items()}
         if val is not None:
+            clock = perf_counter()
             metrics |= {f"val_{name}": value for name, value in self._evaluate(val).items()}
-        metrics["lr"] = _rate(self.optimizer)
+            self._spent("validation", clock)
+        rate = _rate(self.optimizer)
+        if rate is not None:
+            metrics["lr"] = rate
         state._set(metrics=metrics, run=None, targets=None)
         callbacks.on_epoch_end(state)
         self.history.append({"epoch": self.epoch, **state.metrics})
@@ -248,7 +272,7 @@ class Trainer:
     def _one_batch(self, x: np.ndarray, y: Any, callbacks: CallbackList) -> tuple[int, dict[str, np.ndarray]]:
         """Forward and backward; returns the number of examples and the gradients."""
         state = self._state
-        x, y = self._shaped(x, y)
+        x, y = self.shaped(x, y)
         parameters = self.model.parameters()
         disturbed = callbacks.wants("on_weights")
         if disturbed:
@@ -257,13 +281,16 @@ class Trainer:
             if disturbed:
                 callbacks.on_weights(parameters, state, stream(self.seed, "weights", self.epoch, state.batch))
             rng = stream(self.seed, "noise", self.epoch, state.batch)
-            value, gradients, run = loss_and_gradients(self.model, self.loss, x, y, rng)
+            value, gradients, run = loss_and_gradients(self.model, self.loss, x, y, rng, self.timings)
         finally:
             if disturbed:
                 for name, array in parameters.items():
                     np.copyto(array, self._hidden[name])
         if self.check_finite:
             self._check(value, gradients)
+        advance = getattr(self.loss, "advance", None)
+        if advance is not None:
+            advance()
         count = len(x)
         self._count(value, count)
         for metric in self.metrics.values():
@@ -271,6 +298,11 @@ class Trainer:
         state.metrics["loss"] = value.value
         state._set(run=run, targets=y)
         return count, gradients
+
+    def _spent(self, phase: str, since: float) -> float:
+        now = perf_counter()
+        self.timings[phase] += now - since
+        return now
 
     def _count(self, value: LossValue, count: int) -> None:
         sums = self._sums
@@ -299,10 +331,12 @@ class Trainer:
             total += count * gradient
         return self._buffers
 
-    def _update(self, gradients: dict[str, np.ndarray]) -> None:
-        """Clip, let the optimizer step, and keep the parameters within their bounds."""
-        from training.optim import clip_by_global_norm, clip_by_value
-
+    def _update(self, gradients: dict[str, np.ndarray], examples: int, callbacks: CallbackList) -> None:
+        """Average, clip, let the optimizer step, and keep the parameters within their bounds."""
+        if self.accumulate > 1:
+            for total in gradients.values():
+                total /= examples
+        callbacks.on_gradients(gradients, self._state)
         if self.clip_value is not None:
             clip_by_value(gradients, self.clip_value)
         if self.clip_norm is not None:
@@ -351,7 +385,7 @@ class Trainer:
         Raises:
             InputError: data that do not fit.
         """
-        return self._evaluate(_loader(data, batch_size, 0, shuffle=False))
+        return self._evaluate(as_batches(data, batch_size, 0, shuffle=False))
 
     def predict(self, inputs: Any, *, batch_size: int = 256) -> np.ndarray:
         """The model's outputs, (N, C) or (N, T, C).
@@ -362,40 +396,13 @@ class Trainer:
         """
         if isinstance(inputs, np.ndarray):
             inputs = Dataset(inputs, np.zeros(len(inputs), dtype=np.int64), name="predict")
-        batches = _loader(inputs, batch_size, 0, shuffle=False).batches(0, 0)
-        with self._unchanged():
-            outputs = [
-                self.model.forward(self._shaped(x, y)[0], rng=stream(self.seed, "predict", k)).outputs
-                for k, (x, y) in enumerate(batches)
-            ]
-        return np.concatenate(outputs)
+        loader = as_batches(inputs, batch_size, 0, shuffle=False)
+        return outputs(self.model, loader, seed=self.seed, shape=self.shaped)
 
     def _evaluate(self, loader: Any) -> dict[str, float]:
-        metrics = copy.deepcopy(self.metrics)
-        for metric in metrics.values():
-            metric.reset()
-        sums, examples = {"loss": 0.0}, 0
-        with self._unchanged():
-            for k, (x, y) in enumerate(loader.batches(0, 0)):
-                x, y = self._shaped(x, y)
-                rng = stream(self.seed, "validate", k)
-                run = self.model.forward(x, train=False, rng=rng)
-                value = self.loss(run, y, model=self.model, rng=rng)
-                examples += len(x)
-                sums["loss"] += len(x) * value.value
-                for name, part in value.parts.items():
-                    sums[f"loss/{name}"] = sums.get(f"loss/{name}", 0.0) + len(x) * part
-                for metric in metrics.values():
-                    metric.update(run.outputs, y)
-        if not examples:
-            raise InputError("Trainer.validate.data: gave no batch; give an iterable that can be gone through again")
-        result = {name: total / examples for name, total in sums.items()}
-        return result | {name: _plain(metric.compute()) for name, metric in metrics.items()}
+        return evaluate(self.model, self.loss, loader, self.metrics, seed=self.seed, shape=self.shaped)
 
-    def _unchanged(self) -> _Unchanged:
-        return _Unchanged(self.model, self.loss)
-
-    def _shaped(self, x: np.ndarray, y: Any) -> tuple[np.ndarray, Any]:
+    def shaped(self, x: np.ndarray, y: Any) -> tuple[np.ndarray, Any]:
         """Inputs on ``sequence_length`` steps, and with them targets that have one value a step."""
         length = self.sequence_length
         if length is None or x.shape[1] == length:
@@ -426,7 +433,7 @@ class Trainer:
             "model": of_parameters(self.model),
             "model_state": state_of(self.model) if hasattr(self.model, "state_dict") else {},
             "optimizer": state_of(self.optimizer),
-            "loss": state_of(self.loss),
+            "loss": state_of_loss(self.loss),
             "metrics": {name: state_of(metric) for name, metric in self.metrics.items()},
             "sums": dict(self._sums),
             "callbacks": self.callbacks.state_dict(),
@@ -509,135 +516,6 @@ def fit(
     return Trainer(model, optimizer, loss=loss, **options).fit(data, val_data, epochs, batch_size=batch_size)
 
 
-class _Unchanged:
-    """Puts back the state that a model or a loss keeps between batches."""
-
-    def __init__(self, model: Any, loss: Any):
-        self.model, self.loss = model, loss
-
-    def __enter__(self) -> None:
-        self.start = copy.copy(getattr(self.model, "initial_state", None))
-        self.held = copy.deepcopy(state_of(self.loss))
-
-    def __exit__(self, *failure: Any) -> None:
-        if hasattr(self.model, "initial_state"):
-            self.model.initial_state = self.start
-        put_state(self.loss, self.held)
-
-
-class _Batches:
-    """Batches of anything that can be iterated over."""
-
-    def __init__(self, source: Iterable[Any]):
-        self.source = source
-
-    def batches(self, epoch: int, start: int = 0) -> Iterator[tuple[Any, Any]]:
-        """The batches of an epoch from number ``start`` on."""
-        if hasattr(self.source, "set_epoch"):
-            self.source.set_epoch(epoch)
-        for number, batch in enumerate(self.source):
-            if number >= start:
-                x, y = batch
-                yield np.asarray(x), y if isinstance(y, np.ndarray) else np.asarray(y)
-
-
-def _loader(data: Any, batch_size: int, seed: int, shuffle: bool) -> Any:
-    if hasattr(data, "batches"):
-        return data
-    if isinstance(data, Dataset) or (
-        isinstance(data, tuple) and len(data) == 2 and all(hasattr(d, "shape") for d in data)
-    ):
-        return DataLoader(data, batch_size, shuffle=shuffle, seed=seed)
-    if isinstance(data, Iterator) or not isinstance(data, Iterable):
-        told = "can be gone through once only" if isinstance(data, Iterator) else "is no data"
-        raise InputError(
-            f"Trainer.data: {type(data).__name__} {told}; give a DataLoader, a Dataset, (x, y), or a list of batches"
-        )
-    return _Batches(data)
-
-
-def _length(loader: Any) -> int | None:
-    source = loader.source if isinstance(loader, _Batches) else loader
-    return len(source) if hasattr(source, "__len__") else None
-
-
-def _signature(loader: Any) -> dict[str, Any]:
-    """What must be the same for a run to be finished by another process."""
-    if not isinstance(loader, DataLoader):
-        return {"batches": _length(loader)}
-    return {
-        "examples": len(loader.data),
-        "batch_size": loader.batch_size,
-        "shuffle": loader.shuffle,
-        "drop_last": loader.drop_last,
-        "data": loader.data.digest(),
-        "data seed": loader.seed,
-    }
-
-
-def _numbered(batches: Iterable[Any], start: int, size: int | None) -> Iterator[tuple[int, bool, Any]]:
-    """Number, whether it is the last, and the batch; it looks one ahead only where the number of batches is unknown."""
-    if size is not None:
-        for number, batch in enumerate(batches, start):
-            yield number, number + 1 == size, batch
-        return
-    held: list[Any] = []
-    number = start
-    for batch in batches:
-        if held:
-            yield number, False, held.pop()
-            number += 1
-        held.append(batch)
-    if held:
-        yield number, True, held.pop()
-
-
-def _made(kind: str, given: Any, faults: list[str]) -> Any:
-    """What a name stands for, made with its defaults; anything else as it is."""
-    if not isinstance(given, str):
-        return given
-    try:
-        __import__({"loss": "training.losses", "optimizer": "training.optim", "metric": "training.metrics"}[kind])
-        found = get(kind, given)
-        return found() if isinstance(found, type) or kind != "loss" else found
-    except InputError as error:
-        faults += error.faults
-    return None
-
-
-def _metrics(given: Any, faults: list[str]) -> dict[str, Any]:
-    if given is None:
-        return {}
-    if isinstance(given, Mapping):
-        named = list(given.items())
-    elif isinstance(given, Sequence) and not isinstance(given, str):
-        named = [
-            (each if isinstance(each, str) else getattr(each, "name", type(each).__name__.lower()), each)
-            for each in given
-        ]
-    else:
-        named = [(given if isinstance(given, str) else type(given).__name__.lower(), given)]
-    made = {}
-    for name, each in named:
-        metric = _made("metric", each, faults)
-        if metric is not None and not all(
-            callable(getattr(metric, part, None)) for part in ("update", "compute", "reset")
-        ):
-            faults.append(f"Trainer.metrics: {name!r} has no update, compute and reset; give a metric")
-        if name in made or name in ("loss", "lr", "epoch"):
-            faults.append(f"Trainer.metrics: {name!r} is taken; give metrics by another name, {{name: metric}}")
-        made[str(name)] = metric
-    return made
-
-
 def _rate(optimizer: Any) -> float | None:
     read = getattr(optimizer, "get_lr", None)
     return float(read()) if read is not None else None
-
-
-def _plain(value: Any) -> Any:
-    return (
-        float(value)
-        if isinstance(value, int | float | np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0)
-        else value
-    )
