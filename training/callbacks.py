@@ -282,9 +282,7 @@ class ModelCheckpoint(Callback):
     def on_settled(self, state: TrainingState, event: str) -> None:
         """Write what is due."""
         if event == "batch":
-            if self.every_steps is not None and state.step % self.every_steps == 0:
-                self._write(self.last, state)
-            elif state.should_stop and self.last is not None:
+            if (self.every_steps is not None and state.step % self.every_steps == 0) or (state.should_stop and self.last is not None):
                 self._write(self.last, state)
             return
         if event == "end":
@@ -343,7 +341,12 @@ class ModelCheckpoint(Callback):
 class SOENModelCheckpoint(ModelCheckpoint):
     """A :class:`ModelCheckpoint` that keeps the best three and the last (S0.C10)."""
 
-    def __init__(self, filepath: str | os.PathLike[str] = "epoch-{epoch:03d}.h5", monitor: str | None = "val_loss", **options: Any):
+    def __init__(
+        self,
+        filepath: str | os.PathLike[str] = "epoch-{epoch:03d}.h5",
+        monitor: str | None = "val_loss",
+        **options: Any,
+    ):
         super().__init__(filepath, monitor, **{"top_k": 3, "last": True, **options})
 
 

@@ -215,7 +215,9 @@ class TargetSeqLenScheduler(_Span):
     def on_train_begin(self, state: TrainingState) -> None:
         """See that the model has a dt to change."""
         if self.scale_dt and not hasattr(state.model, "dt"):
-            raise InputError(f"TargetSeqLenScheduler.scale_dt: {type(state.model).__name__} has no dt; leave scale_dt out")
+            raise InputError(
+                f"TargetSeqLenScheduler.scale_dt: {type(state.model).__name__} has no dt; leave scale_dt out"
+            )
 
     def on_epoch_begin(self, state: TrainingState) -> None:
         """Set the length of the epoch."""
@@ -330,10 +332,14 @@ def _weights(state: TrainingState, name: str, who: str) -> dict[str, float]:
     if not isinstance(weights, dict):
         raise InputError(f"{who}.loss_name: the loss has no parts with weights; train with a Sum of losses")
     if name not in weights:
-        raise InputError(f"{who}.loss_name: {name!r} is no part of the loss{nearest(name, weights)}; it has {', '.join(weights)}")
+        raise InputError(
+            f"{who}.loss_name: {name!r} is no part of the loss{nearest(name, weights)}; it has {', '.join(weights)}"
+        )
     return weights
 
 
 def _needs(state: TrainingState, attribute: str, who: str) -> None:
     if not hasattr(state.model, attribute):
-        raise InputError(f"{who}: {type(state.model).__name__} has no {attribute}; take a model that has, or leave this out")
+        raise InputError(
+            f"{who}: {type(state.model).__name__} has no {attribute}; take a model that has, or leave this out"
+        )

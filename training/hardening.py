@@ -283,9 +283,13 @@ class NoiseAnnealing(Callback):
         sizes = getattr(state.model, self.target, None)
         if not isinstance(sizes, Mapping):
             kind = type(state.model).__name__
-            raise InputError(f"NoiseAnnealing.target: {kind} has no {self.target}, a dict of sizes by name; take another model")
+            raise InputError(
+                f"NoiseAnnealing.target: {kind} has no {self.target}, a dict of sizes by name; take another model"
+            )
         if self.key not in sizes:
-            raise InputError(f"NoiseAnnealing.key: {self.key!r} is no {self.target}{nearest(self.key, sizes)}; there are {sorted(sizes)}")
+            raise InputError(
+                f"NoiseAnnealing.key: {self.key!r} is no {self.target}{nearest(self.key, sizes)}; there are {sorted(sizes)}"
+            )
         if self.percent_of_param is not None:
             _chosen(self.percent_of_param, state.model.parameters(), "NoiseAnnealing.percent_of_param")
 

@@ -169,7 +169,9 @@ class TensorBoardLogger(Callback):
         InputError: tensorboardX is not installed.
     """
 
-    def __init__(self, folder: str | os.PathLike[str] = "logs", *, every_steps: int | None = None, histograms: bool = False):
+    def __init__(
+        self, folder: str | os.PathLike[str] = "logs", *, every_steps: int | None = None, histograms: bool = False
+    ):
         try:
             from tensorboardX import SummaryWriter
         except ImportError:

@@ -337,10 +337,13 @@ class Trainer:
             for total in gradients.values():
                 total /= examples
         callbacks.on_gradients(gradients, self._state)
-        if self.clip_value is not None:
-            clip_by_value(gradients, self.clip_value)
-        if self.clip_norm is not None:
-            clip_by_global_norm(gradients, self.clip_norm)
+        if self.clip_value is not None or self.clip_norm is not None:
+            from training import optim
+
+            if self.clip_value is not None:
+                optim.clip_by_value(gradients, self.clip_value)
+            if self.clip_norm is not None:
+                optim.clip_by_global_norm(gradients, self.clip_norm)
         parameters = self.model.parameters()
         self.optimizer.step(parameters, gradients)
         for name, (low, high) in self.model.bounds().items():

@@ -32,14 +32,15 @@ def load_kind(kind: str) -> None:
 
 def made(kind: str, given: Any, faults: list[str], **options: Any) -> Any:
     """The thing of a name, or of a mapping of ``name`` and options; anything else as it is. None after a fault."""
+    function = kind == "loss" and inspect.isfunction(given)
+    if not isinstance(given, str | Mapping) and not function and not options:
+        return given
     try:
         load_kind(kind)
-        if kind != "loss":
-            return build(kind, given, **options)
-        if isinstance(given, str | Mapping) or inspect.isfunction(given):
+        if kind == "loss":
             make: Any = import_module("training.objective").make
             return make(given, **options)
-        return given
+        return build(kind, given, **options)
     except InputError as error:
         faults += error.faults
     return None

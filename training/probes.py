@@ -54,7 +54,9 @@ class MetricsTracker(Callback):
     def array(self, name: str) -> np.ndarray:
         """One metric over epochs, (epochs,)."""
         if name not in self.values:
-            raise InputError(f"MetricsTracker: {name!r} was not seen{nearest(name, self.values)}; seen: {sorted(self.values)}")
+            raise InputError(
+                f"MetricsTracker: {name!r} was not seen{nearest(name, self.values)}; seen: {sorted(self.values)}"
+            )
         return np.array(self.values[name])
 
     def best(self, name: str, mode: str = "min") -> tuple[int, float]:
@@ -108,7 +110,11 @@ class ConnectionParameterProbe(Callback):
         if (state.epoch + 1) % self.every:
             return
         parameters = state.model.parameters()
-        names = list(parameters) if self.connections is None else matching(self.connections, parameters, "ConnectionParameterProbe")
+        names = (
+            list(parameters)
+            if self.connections is None
+            else matching(self.connections, parameters, "ConnectionParameterProbe")
+        )
         self.epochs.append(state.epoch)
         for name in names:
             array = parameters[name]
@@ -193,7 +199,7 @@ class OutputStateStats(Callback):
         """Count a batch."""
         out = np.asarray(state.run.outputs, dtype=np.float64)
         quiet = np.count_nonzero(np.abs(out) < self.silent)
-        self._sums += (out.size, out.sum(), np.square(out).sum(), quiet)
+        self._sums += np.array([out.size, out.sum(), np.square(out).sum(), quiet], dtype=np.float64)
         self._ends = [min(self._ends[0], float(out.min())), max(self._ends[1], float(out.max()))]
 
     def on_epoch_end(self, state: TrainingState) -> None:
