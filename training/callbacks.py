@@ -282,7 +282,9 @@ class ModelCheckpoint(Callback):
     def on_settled(self, state: TrainingState, event: str) -> None:
         """Write what is due."""
         if event == "batch":
-            if (self.every_steps is not None and state.step % self.every_steps == 0) or (state.should_stop and self.last is not None):
+            if (self.every_steps is not None and state.step % self.every_steps == 0) or (
+                state.should_stop and self.last is not None
+            ):
                 self._write(self.last, state)
             return
         if event == "end":

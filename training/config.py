@@ -43,15 +43,15 @@ class Losses(_Strict):
     """Each ``{name, weight (1), params, label}``."""
     alternate_losses: bool = False
     """One after the other instead of their sum."""
-    batches_per_loss: int = Field(1, ge=1)
+    batches_per_loss: int = Field(default=1, ge=1)
 
 
 class Training(_Strict):
     """How it is trained."""
 
-    batch_size: int = Field(32, ge=1)
-    max_epochs: int = Field(100, ge=1)
-    num_repeats: int = Field(1, ge=1)
+    batch_size: int = Field(default=32, ge=1)
+    max_epochs: int = Field(default=100, ge=1)
+    num_repeats: int = Field(default=1, ge=1)
     """Runs with the seeds seed, seed + 1, ..."""
     paradigm: Paradigm = "supervised"
     """unsupervised: the input is its own target. The other two have programs of their own."""
@@ -60,11 +60,11 @@ class Training(_Strict):
     optimizer: dict[str, Any] = Field(default_factory=lambda: {"name": "adam"})
     loss: Losses = Field(default_factory=Losses)
     metrics: list[str | dict[str, Any]] = Field(default_factory=list)
-    accumulate_grad_batches: int = Field(1, ge=1)
-    gradient_clip_val: float | None = Field(None, gt=0)
+    accumulate_grad_batches: int = Field(default=1, ge=1)
+    gradient_clip_val: float | None = Field(default=None, gt=0)
     gradient_clip_algorithm: Literal["norm", "value"] = "norm"
-    early_stopping_patience: int | None = Field(None, ge=1)
-    time_limit: float | None = Field(None, gt=0)
+    early_stopping_patience: int | None = Field(default=None, ge=1)
+    time_limit: float | None = Field(default=None, gt=0)
     """Seconds for each run, which then can be continued."""
 
 
@@ -75,18 +75,18 @@ class Data(_Strict):
     """Name of a data set."""
     options: dict[str, Any] = Field(default_factory=dict)
     encoder: str | None = None
-    steps: int = Field(50, ge=1)
+    steps: int = Field(default=50, ge=1)
     encoding: dict[str, Any] = Field(default_factory=dict)
-    val: float = Field(0.2, ge=0, lt=1)
-    test: float = Field(0.1, ge=0, lt=1)
+    val: float = Field(default=0.2, ge=0, lt=1)
+    test: float = Field(default=0.1, ge=0, lt=1)
     """Shares, of data that bring no splits of their own."""
-    limit: int | None = Field(None, ge=1)
+    limit: int | None = Field(default=None, ge=1)
     one_hot: bool = False
     shuffle: bool = True
     drop_last: bool = False
     cache: str | None = None
     """Folder for encoded series."""
-    split_seed: int = Field(0, ge=0)
+    split_seed: int = Field(default=0, ge=0)
 
 
 class Model(_Strict):
@@ -94,7 +94,7 @@ class Model(_Strict):
 
     network: str | dict[str, Any] = Field(default_factory=dict)
     """A network file, the contents of one, or ``{builder: name, ...}`` for one population of a builder."""
-    dt: float = Field(0.5, gt=0)
+    dt: float = Field(default=0.5, gt=0)
     dtype: Literal["float32", "float64"] = "float64"
     readout: str | None = None
     pooling: str | dict[str, Any] | None = None
@@ -114,11 +114,11 @@ class Logging(_Strict):
     tensorboard: bool = False
     checkpoints: bool = True
     """The best and the last state."""
-    top_k: int = Field(1, ge=1)
+    top_k: int = Field(default=1, ge=1)
     monitor: str | None = None
     """What is best; None: val_loss, or loss without validation data."""
     mode: Literal["min", "max"] = "min"
-    every_steps: int | None = Field(None, ge=1)
+    every_steps: int | None = Field(default=None, ge=1)
     """Renew the last state after so many updates."""
     durable: bool = True
     resume: bool = False
@@ -135,16 +135,18 @@ class Profile(_Strict):
 class Config(_Strict):
     """A whole training run."""
 
-    name: str = Field("experiment", pattern=r"^[\w.\- ]+$")
+    name: str = Field(default="experiment", pattern=r"^[\w.\- ]+$")
     description: str = ""
-    seed: int = Field(42, ge=0, lt=2**63)
+    seed: int = Field(default=42, ge=0, lt=2**63)
     training: Training = Field(default_factory=Training)
     data: Data = Field(default_factory=Data)
     model: Model
     logging: Logging = Field(default_factory=Logging)
     profiler: Profile = Field(default_factory=Profile)
     callbacks: dict[str, dict[str, Any] | None] = Field(default_factory=dict)
-    """By registered name their options; ``lr_scheduler: {type: cosine, ...}`` names a schedule."""
+    """By registered name their options; ``lr_scheduler: {type: cosine, ...}`` names a schedule.
+
+    ``{folder}`` in a text is that of the run."""
 
     def plain(self) -> dict[str, Any]:
         """The whole of it as plain data, defaults filled in."""
@@ -211,12 +213,14 @@ def check(config: Config) -> list[str]:
     """Faults of the names and options in a configuration: nothing that takes long is made."""
     training, data, faults = config.training, config.data, []
     if training.paradigm in ("self_supervised", "distillation"):
-        faults.append(f"training.paradigm: {training.paradigm!r} has a program of its own; here it is supervised or unsupervised")
+        faults.append(
+            f"training.paradigm: {training.paradigm!r} has a program of its own; here it is supervised or unsupervised"
+        )
     faults += _under("training.loss", lambda found: loss_of(config, found))
     faults += _under("training.optimizer", lambda found: made("optimizer", dict(training.optimizer), found))
     faults += _under("training.metrics", lambda found: made_metrics(list(training.metrics), found))
     for name in config.callbacks:
-        faults += _under(f"callbacks.{name}", lambda found, name=name: callback_of(config, name, found))  # type: ignore[misc]
+        faults += _under(f"callbacks.{name}", lambda found, name=name: callback_of(config, name, found))
     faults += _names("data.source", "dataset", data.source, data.options, ())
     if data.encoder is not None:
         faults += _names("data.encoding", "encoder", data.encoder, data.encoding, ("values", "steps"))
@@ -243,9 +247,12 @@ def loss_of(config: Config, faults: list[str]) -> Any:
     return None
 
 
-def callback_of(config: Config, name: str, faults: list[str]) -> Any:
-    """The callback of one entry."""
-    options = dict(config.callbacks[name] or {})
+def callback_of(config: Config, name: str, faults: list[str], folder: Path | None = None) -> Any:
+    """The callback of one entry; ``{folder}`` in a text stands for that of the run."""
+    options = {
+        key: value.replace("{folder}", str(folder)) if folder is not None and isinstance(value, str) else value
+        for key, value in (config.callbacks[name] or {}).items()
+    }
     if name in ("lr_scheduler", "LRScheduler"):
         options["schedule"] = options.pop("type", options.get("schedule"))
         if options["schedule"] is None:
@@ -293,7 +300,9 @@ def _override(data: dict[str, Any], overrides: Iterable[str]) -> tuple[set[str],
         elif isinstance(here, dict):
             here[last] = parsed
         else:
-            faults.append(f"{key}: there is no such place; give a key of the configuration, or a number from 0 in a list")
+            faults.append(
+                f"{key}: there is no such place; give a key of the configuration, or a number from 0 in a list"
+            )
             continue
         changed.add(".".join(path))
     return changed, faults
@@ -301,13 +310,17 @@ def _override(data: dict[str, Any], overrides: Iterable[str]) -> tuple[set[str],
 
 def _told(error: Any, place: str, locate: Any, changed: set[str]) -> str:
     """What pydantic found, in the words of this library."""
-    path = tuple(step for step in error["loc"] if not (isinstance(step, str) and "[" in step) and step not in ("str", "dict"))
+    path = tuple(
+        step for step in error["loc"] if not (isinstance(step, str) and "[" in step) and step not in ("str", "dict")
+    )
     where = ".".join(map(str, path))
     line = locate(path) if locate is not None and where not in changed else None
     head = f"{place}:{line}: {where}" if line else (where if where in changed else f"{place}: {where}")
     kind, value = error["type"], error["input"]
     if kind == "extra_forbidden":
-        return f"{head}: unknown key{nearest(str(path[-1]), _fields(path[:-1]))}; known: {', '.join(_fields(path[:-1]))}"
+        return (
+            f"{head}: unknown key{nearest(str(path[-1]), _fields(path[:-1]))}; known: {', '.join(_fields(path[:-1]))}"
+        )
     if kind == "missing":
         return f"{head}: missing; give it a value"
     expected = error["msg"][0].lower() + error["msg"][1:]

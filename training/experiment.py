@@ -17,7 +17,16 @@ from hardware import montecarlo
 from soen_event.errors import InputError
 from soen_event.network import Network
 from training import checkpoint
-from training.callbacks import CSVLogger, EarlyStopping, JSONLogger, ModelCheckpoint, Profiler, TensorBoardLogger, TimeLimit
+from training.callbacks import (
+    CSVLogger,
+    EarlyStopping,
+    Interruption,
+    JSONLogger,
+    ModelCheckpoint,
+    Profiler,
+    TensorBoardLogger,
+    TimeLimit,
+)
 from training.config import Config, callback_of, loss_of, read
 from training.data import DataLoader, Dataset, split
 from training.datasets import prepare
@@ -55,7 +64,8 @@ class Outcome:
 def run(config: Config, make_model: Factory | None = None) -> list[Outcome]:
     """Do all repeats of a configuration; the seeds are seed, seed + 1, ...
 
-    In ``logging.folder/name/seed-<seed>``: ``config.json`` (with all defaults), ``training.csv``, ``best.h5``, ``last.h5``, ``result.json``.
+    In ``logging.folder/name/seed-<seed>``: ``config.json`` (with all defaults), ``training.csv``, ``best.h5``, ``last.h5``,
+    ``result.json``.
 
     Args:
         config: as :func:`training.config.load` gives it.
@@ -65,7 +75,12 @@ def run(config: Config, make_model: Factory | None = None) -> list[Outcome]:
         InputError: what the network, the data or the twin refuse, or a mapping that is not that of the data.
     """
     splits = data_of(config)
-    return [_one(config, config.seed + k, splits, make_model or _twin) for k in range(config.training.num_repeats)]
+    outcomes: list[Outcome] = []
+    for k in range(config.training.num_repeats):
+        outcomes.append(_one(config, config.seed + k, splits, make_model or _twin))
+        if not outcomes[-1].finished:
+            break
+    return outcomes
 
 
 def data_of(config: Config) -> dict[str, Dataset]:
@@ -89,7 +104,9 @@ def data_of(config: Config) -> dict[str, Dataset]:
         splits = {name: each.one_hot() for name, each in splits.items()}
     found = mapping_of(splits["train"])
     if config.training.mapping not in (None, found):
-        raise InputError(f"training.mapping: {config.training.mapping!r} is given, and the data are {found!r}; correct one of them")
+        raise InputError(
+            f"training.mapping: {config.training.mapping!r} is given, and the data are {found!r}; correct one of them"
+        )
     return splits
 
 
@@ -149,7 +166,7 @@ def _one(config: Config, seed: int, splits: dict[str, Dataset], make_model: Fact
         put_parameters(model, checkpoint.load(config.model.init_from).get("model", {}), config.model.init_from)
     folder = Path(logging.folder) / config.name / f"seed-{seed}"
     faults: list[str] = []
-    callbacks = [callback_of(config, name, faults) for name in config.callbacks]
+    callbacks = [callback_of(config, name, faults, folder) for name in config.callbacks]
     monitor = logging.monitor or ("val_loss" if "val" in splits else "loss")
     if chosen.early_stopping_patience is not None:
         callbacks.append(EarlyStopping(monitor, chosen.early_stopping_patience, logging.mode))
@@ -162,6 +179,8 @@ def _one(config: Config, seed: int, splits: dict[str, Dataset], make_model: Fact
         callbacks.append(JSONLogger(folder / "training.jsonl"))
     if logging.tensorboard:
         callbacks.append(TensorBoardLogger(folder / "tensorboard"))
+    heard = Interruption()
+    callbacks.append(heard)
     limit = TimeLimit(chosen.time_limit) if chosen.time_limit is not None else None
     if limit is not None:
         callbacks.append(limit)
@@ -169,7 +188,13 @@ def _one(config: Config, seed: int, splits: dict[str, Dataset], make_model: Fact
         best = folder / ("best.h5" if logging.top_k == 1 else "best-{epoch:04d}.h5")
         callbacks.append(
             ModelCheckpoint(
-                best, monitor, logging.mode, top_k=logging.top_k, last=last, every_steps=logging.every_steps, durable=logging.durable
+                best,
+                monitor,
+                logging.mode,
+                top_k=logging.top_k,
+                last=last,
+                every_steps=logging.every_steps,
+                durable=logging.durable,
             )
         )
     clip = chosen.gradient_clip_val
@@ -190,7 +215,7 @@ def _one(config: Config, seed: int, splits: dict[str, Dataset], make_model: Fact
     history = trainer.fit(loader, splits.get("val"), chosen.max_epochs, resume=resume)
     kept = next((each for each in callbacks if isinstance(each, ModelCheckpoint) and each.best_path), None)
     test: dict[str, float] = {}
-    finished = not (limit is not None and limit.reached)
+    finished = not heard.requested and not (limit is not None and limit.reached)
     if "test" in splits and finished:
         if kept is not None:
             trainer.load_weights(str(kept.best_path))
@@ -255,7 +280,9 @@ def sweep(
         InputError: an unknown key or value in the grid (before anything runs), or a metric that is not there.
     """
     base = config.plain() if isinstance(config, Config) else dict(config)
-    if not grid or not all(isinstance(values, Sequence) and not isinstance(values, str) and values for values in grid.values()):
+    if not grid or not all(
+        isinstance(values, Sequence) and not isinstance(values, str) and values for values in grid.values()
+    ):
         raise InputError("sweep.grid: give lists of values by key, such as {'training.optimizer.lr': [0.1, 0.01]}")
     if mode not in ("min", "max"):
         raise InputError(f"sweep.mode: {mode!r} is unknown; give 'min' or 'max'")
@@ -277,8 +304,16 @@ def sweep(
         values_ = results.array(monitor)[k]
         draws = values_[rng.integers(len(values_), size=(resamples, len(values_)))].mean(axis=1)
         low, high = np.quantile(draws, [0.025, 0.975]).tolist()
-        rows.append({"overrides": point["overrides"], "mean": float(values_.mean()), "low": low, "high": high, "values": values_.tolist()})
-    rows.sort(key=lambda row: row["mean"] if mode == "min" else -row["mean"])  # type: ignore[arg-type, operator]
+        rows.append(
+            {
+                "overrides": point["overrides"],
+                "mean": float(values_.mean()),
+                "low": low,
+                "high": high,
+                "values": values_.tolist(),
+            }
+        )
+    rows.sort(key=lambda row: row["mean"] if mode == "min" else -row["mean"])
     return Sweep(monitor, mode, rows, results)
 
 
@@ -291,7 +326,12 @@ def _evaluate(point: Mapping[str, Any], seed: int) -> dict[str, float]:
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
-        quiet = {"training.num_repeats": 1, "logging.csv": False, "logging.checkpoints": False, "logging.progress": False}
+        quiet = {
+            "training.num_repeats": 1,
+            "logging.csv": False,
+            "logging.checkpoints": False,
+            "logging.progress": False,
+        }
         texts = _texts({**quiet, **point["overrides"], "seed": seed, "logging.folder": folder})
         outcome = run(read(point["config"], texts))[0]
     last = {name: float(value) for name, value in outcome.history[-1].items() if isinstance(value, int | float)}

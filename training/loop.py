@@ -22,12 +22,13 @@ from soen_event.errors import InputError
 from training import checkpoint
 from training.address import checked_seed, stream
 from training.batching import as_batches, length, numbered, signature
+from training.clipping import clip_by_global_norm, clip_by_value
 from training.data import Dataset, resample
 from training.evaluate import evaluate, outputs, plain, state_of_loss
 from training.gradients import grad as grad
 from training.gradients import init_all_states, loss_and_gradients, run_network, value_and_grad
 from training.hooks import STOP, Callback, CallbackList, TrainingState
-from training.model import LossValue, Model
+from training.model import LossValue, Model, Run
 from training.named import made, made_metrics
 from training.stored import of_parameters, put_parameters, put_state, state_of
 
@@ -128,6 +129,7 @@ class Trainer:
         self._sums: dict[str, float] = {}
         self._buffers: dict[str, np.ndarray] = {}
         self._hidden: dict[str, np.ndarray] = {}
+        self._group: list[tuple[int, np.ndarray, Any]] = []  # micro-batches of this update, where they are wanted again
         self._last: Path | None = None
         self.val_data: Any = None
         self.timings: dict[str, float] = {}
@@ -223,6 +225,7 @@ class Trainer:
                 metric.reset()
         if callbacks.on_epoch_begin(state) is STOP:
             return
+        self._group.clear()
         held: dict[str, np.ndarray] = {}
         waiting, examples, clock = 0, 0, perf_counter()
         for number, last, (x, y) in numbered(loader.batches(self.epoch, start), start, length(loader)):
@@ -273,19 +276,9 @@ class Trainer:
         """Forward and backward; returns the number of examples and the gradients."""
         state = self._state
         x, y = self.shaped(x, y)
-        parameters = self.model.parameters()
-        disturbed = callbacks.wants("on_weights")
-        if disturbed:
-            self._hide(parameters)
-        try:
-            if disturbed:
-                callbacks.on_weights(parameters, state, stream(self.seed, "weights", self.epoch, state.batch))
-            rng = stream(self.seed, "noise", self.epoch, state.batch)
-            value, gradients, run = loss_and_gradients(self.model, self.loss, x, y, rng, self.timings)
-        finally:
-            if disturbed:
-                for name, array in parameters.items():
-                    np.copyto(array, self._hidden[name])
+        if getattr(self.optimizer, "needs_second_gradient", False):
+            self._group.append((state.batch, x, y))
+        value, gradients, run = self._pass(state.batch, x, y, callbacks)
         if self.check_finite:
             self._check(value, gradients)
         advance = getattr(self.loss, "advance", None)
@@ -298,6 +291,22 @@ class Trainer:
         state.metrics["loss"] = value.value
         state._set(run=run, targets=y)
         return count, gradients
+
+    def _pass(
+        self, number: int, x: np.ndarray, y: Any, callbacks: CallbackList
+    ) -> tuple[LossValue, dict[str, np.ndarray], Run]:
+        """Forward and backward with the weights that callbacks make of the true ones, which stand again afterwards."""
+        rng = stream(self.seed, "noise", self.epoch, number)
+        if not callbacks.wants("on_weights"):
+            return loss_and_gradients(self.model, self.loss, x, y, rng, self.timings)
+        parameters = self.model.parameters()
+        self._hide(parameters)
+        try:
+            callbacks.on_weights(parameters, self._state, stream(self.seed, "weights", self.epoch, number))
+            return loss_and_gradients(self.model, self.loss, x, y, rng, self.timings)
+        finally:
+            for name, array in parameters.items():
+                np.copyto(array, self._hidden[name])
 
     def _spent(self, phase: str, since: float) -> float:
         now = perf_counter()
@@ -337,18 +346,38 @@ class Trainer:
             for total in gradients.values():
                 total /= examples
         callbacks.on_gradients(gradients, self._state)
-        if self.clip_value is not None or self.clip_norm is not None:
-            from training import optim
-
-            if self.clip_value is not None:
-                optim.clip_by_value(gradients, self.clip_value)
-            if self.clip_norm is not None:
-                optim.clip_by_global_norm(gradients, self.clip_norm)
+        self._clip(gradients)
         parameters = self.model.parameters()
-        self.optimizer.step(parameters, gradients)
+        if getattr(self.optimizer, "needs_second_gradient", False):
+            self.optimizer.update(gradients, again=lambda: self._again(callbacks))
+        else:
+            self.optimizer.step(parameters, gradients)
+        self._group.clear()
         for name, (low, high) in self.model.bounds().items():
             np.clip(parameters[name], low, high, out=parameters[name])
         self.step += 1
+
+    def _clip(self, gradients: dict[str, np.ndarray]) -> None:
+        if self.clip_value is not None:
+            clip_by_value(gradients, self.clip_value)
+        if self.clip_norm is not None:
+            clip_by_global_norm(gradients, self.clip_norm)
+
+    def _again(self, callbacks: CallbackList) -> dict[str, np.ndarray]:
+        """The gradients of the same batches, with the same noise, at the parameters as they are now (SAM)."""
+        total: dict[str, np.ndarray] = {}
+        examples = 0
+        for number, x, y in self._group:
+            value, gradients, _ = self._pass(number, x, y, callbacks)
+            if self.check_finite:
+                self._check(value, gradients)
+            examples += len(x)
+            for name, gradient in gradients.items():
+                total[name] = total.get(name, 0.0) + len(x) * gradient
+        for gradient in total.values():
+            gradient /= examples
+        self._clip(total)
+        return total
 
     def _check(self, value: LossValue, gradients: Mapping[str, np.ndarray]) -> None:
         state = self._state
@@ -373,12 +402,10 @@ class Trainer:
         register = getattr(self.optimizer, "register_trainable_weights", None)
         if register is None:
             return
-        known = getattr(self.optimizer, "parameters", None)
-        parameters = self.model.parameters()
-        if not (
-            isinstance(known, Mapping) and all(known.get(name) is array for name, array in parameters.items()) and known
-        ):
-            register(parameters)
+        held = getattr(self.optimizer, "parameters", dict)
+        known = held() if callable(held) else held
+        if any(known.get(name) is not array for name, array in self.model.parameters().items()):
+            register(self.model)
 
     # ---- looking, without changing anything
 
