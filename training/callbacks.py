@@ -157,10 +157,11 @@ class LRScheduler(Callback):
     """Give the optimizer the learning rate of a schedule (S2.22); it is logged as ``lr``.
 
     Args:
-        schedule: has ``get_lr(epoch, batch)``; or is driven by a metric: has ``step(value)``, which returns the next rate or keeps
-            it as ``lr``. Or a registered name, then ``options`` are its options.
-        by: ``epoch``, ``batch`` (``get_lr`` gets the number of the batch as well).
-        monitor: the metric of a schedule that is driven by one.
+        schedule: has ``get_lr(epoch, batch)``, or follows a metric: has ``update(value)`` and ``needs_metric``. Or a registered name, then
+            ``options`` are its options. A schedule without a rate of its own takes the optimizer's.
+        by: ``epoch`` or ``batch``; None: as the schedule wants, or every epoch.
+        monitor: the metric that is followed; None: the one that the schedule names. One with ``intra_epoch`` follows the loss of
+            every batch.
 
     Raises:
         InputError: an unknown name or option, or something that is no schedule.
@@ -170,36 +171,45 @@ class LRScheduler(Callback):
         from training.named import made
 
         faults = Faults("LRScheduler")
-        self.by = faults.choice("by", by or "epoch", ("epoch", "batch"))
+        if by is not None:
+            faults.choice("by", by, ("epoch", "batch"))
         self.schedule = made("schedule", schedule, faults.found, **options)
+        if not faults.found and not hasattr(self.schedule, "get_lr"):
+            faults.add("schedule", f"{type(self.schedule).__name__} has no get_lr(epoch, batch); give a schedule")
         faults.done()
-        self.driven = not hasattr(self.schedule, "get_lr")
-        if self.driven and not hasattr(self.schedule, "step"):
-            raise InputError(
-                f"LRScheduler.schedule: {type(self.schedule).__name__} has no get_lr(epoch, batch); give a schedule"
-            )
+        self.by = by or ("batch" if getattr(self.schedule, "adjust_on_batch", False) else "epoch")
+        self.follows = bool(getattr(self.schedule, "needs_metric", False))
+        self.intra_epoch = self.follows and bool(getattr(self.schedule, "intra_epoch", False))
         self.monitor = monitor or getattr(self.schedule, "monitor", None) or "val_loss"
+
+    def on_train_begin(self, state: TrainingState) -> None:
+        """Tell the schedule what it does not know: the optimizer's rate, the batches of an epoch."""
+        schedule = self.schedule
+        if self.follows and getattr(schedule, "now", 0.0) is None:
+            schedule.bind(state.optimizer)
+        elif hasattr(schedule, "take_rate"):
+            schedule.take_rate(state.optimizer.get_lr())
+        if self.by == "batch" and getattr(schedule, "batches_per_epoch", 0) is None:
+            schedule.batches_per_epoch = state.batches
 
     def on_epoch_begin(self, state: TrainingState) -> None:
         """Set the rate of the epoch."""
-        if not self.driven:
-            self._set(state, self.schedule.get_lr(state.epoch, state.batch))
+        state.optimizer.set_lr(self.schedule.get_lr(state.epoch, state.batch if self.by == "batch" else 0))
 
     def on_batch_begin(self, state: TrainingState) -> None:
         """Set the rate of the batch."""
-        if self.by == "batch" and not self.driven:
-            self._set(state, self.schedule.get_lr(state.epoch, state.batch))
+        if self.by == "batch":
+            state.optimizer.set_lr(self.schedule.get_lr(state.epoch, state.batch))
+
+    def on_batch_end(self, state: TrainingState) -> None:
+        """Tell a schedule that follows the loss of batches."""
+        if self.intra_epoch:
+            state.optimizer.set_lr(self.schedule.update(float(state.metrics["loss"])))
 
     def on_epoch_end(self, state: TrainingState) -> None:
-        """Tell a schedule that is driven by a metric."""
-        if self.driven:
-            told = self.schedule.step(monitored(state, self.monitor, "LRScheduler"))
-            rate = told if told is not None else getattr(self.schedule, "lr", None)
-            if rate is not None:
-                self._set(state, rate)
-
-    def _set(self, state: TrainingState, rate: float) -> None:
-        state.optimizer.set_lr(float(rate))
+        """Tell a schedule that follows a metric."""
+        if self.follows and not self.intra_epoch:
+            state.optimizer.set_lr(self.schedule.update(monitored(state, self.monitor, "LRScheduler")))
 
     def state_dict(self) -> dict[str, Any]:
         """That of the schedule, if it has any."""
