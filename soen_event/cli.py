@@ -671,6 +671,54 @@ def _collected(faults: list[str]) -> Iterator[None]:
 
 
 @app.command()
+def train(
+    config: Annotated[
+        str, typer.Argument(metavar="CONFIG", help="What to train, on what, how: .yaml or .json.", show_default=False)
+    ],
+    changes: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Changes, such as training.max_epochs=5.", show_default=False),
+    ] = None,
+    check_only: Annotated[bool, typer.Option("--check", metavar="", help="Check the file and stop.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", metavar="", help="Finish a run that ended early.")] = False,
+    json_: Json = False,
+) -> None:
+    """Train a network's time-stepped twin as a configuration file says.
+
+    Ctrl-C ends a run after the present update, with its state kept; --resume finishes it.
+
+    Example: soen train config.yaml training.max_epochs=5 training.optimizer.lr=0.01
+    """
+    from training import config as configuration
+
+    given = [*(changes or ()), *(["logging.resume=true"] if resume else [])]
+    chosen = configuration.load(config, [*given, *(["logging.progress=false"] if json_ else [])])
+    if check_only:
+        if json_:
+            _print_json({"ok": True, "config": chosen.plain()})
+        else:
+            print(f"{config}: can be run")
+        return
+    from training import experiment
+
+    start = time.perf_counter()
+    outcomes = experiment.run(chosen)
+    spent = time.perf_counter() - start
+    if json_:
+        _print_json({"name": chosen.name, "runs": [each.as_dict() for each in outcomes], "seconds": round(spent, 3),
+                     "versions": _versions()})  # fmt: skip
+    else:
+        for each in outcomes:
+            values = {**each.as_dict()["last"], **{f"test_{name}": value for name, value in each.test.items()}}
+            told = ", ".join(f"{name} {value:.4g}" for name, value in values.items() if isinstance(value, float))
+            print(f"seed {each.seed}: {_count(len(each.history), 'epoch')}, {told}")
+            print(f"  kept in {each.folder}")
+    if not all(each.finished for each in outcomes):
+        _tell(f"soen: stopped early; soen train {config} --resume goes on")
+        raise _Ended(INTERRUPTED)
+
+
+@app.command()
 def schema() -> None:
     """Print the JSON Schema of network files, for editors and for programs that write them."""
     from soen_event.files import schema as network_schema

@@ -48,7 +48,9 @@ def register(kind: str, name: str, *aliases: str, replace: bool = False) -> Call
             if not isinstance(each, str) or not each:
                 raise InputError(f"register.name: {each!r} is not a name; give a word")
             if each in held and held[each] is not thing and not replace:
-                raise InputError(f"register.name: {kind} {each!r} is taken by {held[each]!r}; choose another, or replace=True")
+                raise InputError(
+                    f"register.name: {kind} {each!r} is taken by {held[each]!r}; choose another, or replace=True"
+                )
             held[each] = thing
         return thing
 
@@ -74,5 +76,7 @@ def names(kind: str) -> list[str]:
 
 def _of(kind: str) -> dict[str, Any]:
     if kind not in _entries:
-        raise InputError(f"register.kind: {kind!r} is not a kind{nearest(str(kind), KINDS)}; use one of {', '.join(KINDS)}")
+        raise InputError(
+            f"register.kind: {kind!r} is not a kind{nearest(str(kind), KINDS)}; use one of {', '.join(KINDS)}"
+        )
     return _entries[kind]

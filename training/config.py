@@ -1,0 +1,370 @@
+"""A training run as a file: read strictly, all faults at once, then run, as often and with as many variations as wanted.
+
+    soen train config.yaml training.max_epochs=5 training.optimizer.lr=0.01       or    python -m training config.yaml
+
+    config = load("config.yaml", ["seed=3"])
+    outcome = run(config)[0]
+    outcome.history, outcome.test, outcome.folder
+
+An unknown key, loss, optimizer, callback or option is a fault that names the nearest known one, with the line it stands in.
+``examples/configs`` holds a minimal and a comprehensive file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import pydantic
+from pydantic import Field
+
+from soen_event import files
+from soen_event.errors import InputError, nearest
+from training.arguments import check_options
+from training.named import load_kind, made, made_metrics
+from training.registry import get
+
+__all__ = ["Config", "load", "read"]
+
+Steps = Literal["seq2static", "seq2seq", "static2seq", "static2static"]
+Paradigm = Literal["supervised", "unsupervised", "self_supervised", "distillation"]
+
+
+class _Strict(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", strict=True, validate_default=False, protected_namespaces=())
+
+
+class Losses(_Strict):
+    """The loss: one or more by name, with weights."""
+
+    losses: list[dict[str, Any]] = Field(default_factory=lambda: [{"name": "cross_entropy"}], min_length=1)
+    """Each ``{name, weight (1), params, label}``."""
+    alternate_losses: bool = False
+    """One after the other instead of their sum."""
+    batches_per_loss: int = Field(default=1, ge=1)
+
+
+class Training(_Strict):
+    """How it is trained."""
+
+    batch_size: int = Field(default=32, ge=1)
+    max_epochs: int = Field(default=100, ge=1)
+    num_repeats: int = Field(default=1, ge=1)
+    """Runs with the seeds seed, seed + 1, ..."""
+    paradigm: Paradigm = "supervised"
+    """unsupervised: the input is its own target. The other two have programs of their own."""
+    mapping: Steps | None = None
+    """What goes in and what comes out; None: as the data are. Given, it is checked."""
+    optimizer: dict[str, Any] = Field(default_factory=lambda: {"name": "adam"})
+    loss: Losses = Field(default_factory=Losses)
+    metrics: list[str | dict[str, Any]] = Field(default_factory=list)
+    accumulate_grad_batches: int = Field(default=1, ge=1)
+    gradient_clip_val: float | None = Field(default=None, gt=0)
+    gradient_clip_algorithm: Literal["norm", "value"] = "norm"
+    early_stopping_patience: int | None = Field(default=None, ge=1)
+    time_limit: float | None = Field(default=None, gt=0)
+    """Seconds for each run, which then can be continued."""
+
+
+class Data(_Strict):
+    """What it is trained on."""
+
+    source: str = "digits"
+    """Name of a data set."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    encoder: str | None = None
+    steps: int = Field(default=50, ge=1)
+    encoding: dict[str, Any] = Field(default_factory=dict)
+    val: float = Field(default=0.2, ge=0, lt=1)
+    test: float = Field(default=0.1, ge=0, lt=1)
+    """Shares, of data that bring no splits of their own."""
+    limit: int | None = Field(default=None, ge=1)
+    one_hot: bool = False
+    shuffle: bool = True
+    drop_last: bool = False
+    cache: str | None = None
+    """Folder for encoded series."""
+    split_seed: int = Field(default=0, ge=0)
+
+
+class Model(_Strict):
+    """The network and its time-stepped twin."""
+
+    network: str | dict[str, Any] = Field(default_factory=dict)
+    """A network file, the contents of one, or ``{builder: name, ...}`` for one population of a builder."""
+    dt: float = Field(default=0.5, gt=0)
+    dtype: Literal["float32", "float64"] = "float64"
+    readout: str | None = None
+    pooling: str | dict[str, Any] | None = None
+    surrogate: str | dict[str, Any] | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Further options of the twin."""
+    init_from: str | None = None
+    """A checkpoint whose weights it begins with."""
+
+
+class Logging(_Strict):
+    """What is kept, in ``folder/name/seed-<seed>``."""
+
+    folder: str = "runs"
+    csv: bool = True
+    jsonl: bool = False
+    tensorboard: bool = False
+    checkpoints: bool = True
+    """The best and the last state."""
+    top_k: int = Field(default=1, ge=1)
+    monitor: str | None = None
+    """What is best; None: val_loss, or loss without validation data."""
+    mode: Literal["min", "max"] = "min"
+    every_steps: int | None = Field(default=None, ge=1)
+    """Renew the last state after so many updates."""
+    durable: bool = True
+    resume: bool = False
+    """Finish what an earlier start has left in the folder."""
+    progress: bool | None = None
+
+
+class Profile(_Strict):
+    """Whether it is told where the time goes."""
+
+    enabled: bool = False
+
+
+class Config(_Strict):
+    """A whole training run."""
+
+    name: str = Field(default="experiment", pattern=r"^[\w.\- ]+$")
+    description: str = ""
+    seed: int = Field(default=42, ge=0, lt=2**63)
+    training: Training = Field(default_factory=Training)
+    data: Data = Field(default_factory=Data)
+    model: Model
+    logging: Logging = Field(default_factory=Logging)
+    profiler: Profile = Field(default_factory=Profile)
+    callbacks: dict[str, dict[str, Any] | None] = Field(default_factory=dict)
+    """By registered name their options; ``lr_scheduler: {type: cosine, ...}`` names a schedule.
+
+    ``{folder}`` in a text is that of the run."""
+
+    def plain(self) -> dict[str, Any]:
+        """The whole of it as plain data, defaults filled in."""
+        return self.model_dump()
+
+
+def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
+    """Read a file, change it by ``key=value`` texts, and check it; paths in it are as seen from its folder.
+
+    Raises:
+        InputError: with every fault, its line and what would be right.
+    """
+    path = Path(path)
+    if not path.is_file():
+        beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise InputError(f"{path}: there is no such file{nearest(path.name, beside)}; give a configuration in YAML")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); give a text file") from None
+    if not re.sub(r"(?m)^\s*(#.*)?$", "", text).strip():
+        raise InputError(f"{path}: is empty; it needs at least 'model: {{network: FILE}}'")
+    document = files._parsed(text, "JSON" if path.suffix == ".json" else "YAML", str(path))
+    return read(document.data, overrides, place=str(path), locate=document.locate, folder=path.parent)
+
+
+def read(
+    document: Any,
+    overrides: Iterable[str] = (),
+    *,
+    place: str = "config",
+    locate: Any = None,
+    folder: str | Path = ".",
+) -> Config:
+    """Check the plain data of a configuration.
+
+    Args:
+        document: a mapping.
+        overrides: texts ``a.b.c=value``; the value is read as YAML, entries of lists are numbers from 0.
+        place: begins messages. ``locate``: gives the line of a path of keys, or None.
+        folder: what paths to networks, data and checkpoints are relative to.
+
+    Raises:
+        InputError: with every fault.
+    """
+    if not isinstance(document, Mapping):
+        raise InputError(f"{place}: holds no mapping; write such as 'training: {{max_epochs: 5}}'")
+    data = _copied(document)
+    changed, faults = _override(data, overrides)
+    try:
+        config = Config.model_validate(data)
+    except pydantic.ValidationError as error:
+        for each in error.errors(include_url=False):
+            faults.append(_told(each, place, locate, changed))
+        raise InputError(list(dict.fromkeys(faults))) from None
+    _resolve(config, Path(folder))
+    faults += [f"{place}: {fault}" for fault in check(config)]
+    if faults:
+        raise InputError(faults)
+    return config
+
+
+def check(config: Config) -> list[str]:
+    """Faults of the names and options in a configuration: nothing that takes long is made."""
+    training, data, faults = config.training, config.data, []
+    if training.paradigm in ("self_supervised", "distillation"):
+        faults.append(
+            f"training.paradigm: {training.paradigm!r} has a program of its own; here it is supervised or unsupervised"
+        )
+    faults += _under("training.loss", lambda found: loss_of(config, found))
+    faults += _under("training.optimizer", lambda found: made("optimizer", dict(training.optimizer), found))
+    faults += _under("training.metrics", lambda found: made_metrics(list(training.metrics), found))
+    for name in config.callbacks:
+        faults += _under(f"callbacks.{name}", lambda found, name=name: callback_of(config, name, found))
+    faults += _names("data.source", "dataset", data.source, data.options, ())
+    if data.encoder is not None:
+        faults += _names("data.encoding", "encoder", data.encoder, data.encoding, ("values", "steps"))
+    if data.val + data.test >= 1.0:
+        faults.append(f"data.val: {data.val} and test = {data.test} leave nothing to train on; lower them")
+    if not config.model.network:
+        faults.append("model.network: missing; give a network file, or {builder: layers, sizes: [4, 2]}")
+    return faults
+
+
+def loss_of(config: Config, faults: list[str]) -> Any:
+    """The loss that a configuration means."""
+    load_kind("loss")
+    from training.objective import Sum
+
+    chosen = config.training.loss
+    if len(chosen.losses) == 1 and set(chosen.losses[0]) <= {"name", "params"}:
+        one = chosen.losses[0]
+        return made("loss", {"name": one.get("name"), **(one.get("params") or {})}, faults)
+    try:
+        return Sum(chosen.losses, alternate_every=chosen.batches_per_loss if chosen.alternate_losses else None)
+    except InputError as error:
+        faults += error.faults
+    return None
+
+
+def callback_of(config: Config, name: str, faults: list[str], folder: Path | None = None) -> Any:
+    """The callback of one entry; ``{folder}`` in a text stands for that of the run."""
+    options = {
+        key: value.replace("{folder}", str(folder)) if folder is not None and isinstance(value, str) else value
+        for key, value in (config.callbacks[name] or {}).items()
+    }
+    if name in ("lr_scheduler", "LRScheduler"):
+        options["schedule"] = options.pop("type", options.get("schedule"))
+        if options["schedule"] is None:
+            faults.append("type: missing; name a schedule, such as cosine")
+            return None
+        load_kind("callback")
+        from training.callbacks import LRScheduler
+
+        try:
+            return LRScheduler(**options)
+        except InputError as error:
+            faults += error.faults
+        return None
+    return made("callback", {"name": options.pop("name", name), **options}, faults)
+
+
+# ---------------------------------------------------------------------------------------------- reading
+
+
+def _override(data: dict[str, Any], overrides: Iterable[str]) -> tuple[set[str], list[str]]:
+    """Put ``key=value`` texts into plain data; returns the keys, and faults."""
+    changed, faults = set(), []
+    for text in overrides:
+        key, mark, value = text.partition("=")
+        path = [step for step in key.strip().split(".") if step]
+        if not mark or not path:
+            faults.append(f"{text!r}: is no key=value; write such as training.max_epochs=5")
+            continue
+        try:
+            parsed = files._parsed(value, "YAML", key).data if value.strip() else None
+        except InputError as error:
+            faults += error.faults
+            continue
+        here: Any = data
+        for step in path[:-1]:
+            if isinstance(here, list):
+                here = here[int(step)] if step.isdigit() and int(step) < len(here) else None
+            elif isinstance(here, dict):
+                if not isinstance(here.get(step), dict | list):
+                    here[step] = {}
+                here = here[step]
+        last = path[-1]
+        if isinstance(here, list) and last.isdigit() and int(last) < len(here):
+            here[int(last)] = parsed
+        elif isinstance(here, dict):
+            here[last] = parsed
+        else:
+            faults.append(
+                f"{key}: there is no such place; give a key of the configuration, or a number from 0 in a list"
+            )
+            continue
+        changed.add(".".join(path))
+    return changed, faults
+
+
+def _told(error: Any, place: str, locate: Any, changed: set[str]) -> str:
+    """What pydantic found, in the words of this library."""
+    path = tuple(
+        step for step in error["loc"] if not (isinstance(step, str) and "[" in step) and step not in ("str", "dict")
+    )
+    where = ".".join(map(str, path))
+    line = locate(path) if locate is not None and where not in changed else None
+    head = f"{place}:{line}: {where}" if line else (where if where in changed else f"{place}: {where}")
+    kind, value = error["type"], error["input"]
+    if kind == "extra_forbidden":
+        return (
+            f"{head}: unknown key{nearest(str(path[-1]), _fields(path[:-1]))}; known: {', '.join(_fields(path[:-1]))}"
+        )
+    if kind == "missing":
+        return f"{head}: missing; give it a value"
+    expected = error["msg"][0].lower() + error["msg"][1:]
+    return f"{head}: {value!r} is not right ({expected}); correct it"
+
+
+def _fields(path: Iterable[Any]) -> list[str]:
+    kind: Any = Config
+    for step in path:
+        field = getattr(kind, "model_fields", {}).get(step)
+        kind = field.annotation if field is not None else None
+    return list(getattr(kind, "model_fields", {}))
+
+
+def _resolve(config: Config, folder: Path) -> None:
+    """Paths as seen from here."""
+    model, data = config.model, config.data
+    if isinstance(model.network, str):
+        model.network = str(folder / model.network)
+    if model.init_from is not None:
+        model.init_from = str(folder / model.init_from)
+    if isinstance(data.options.get("path"), str):
+        data.options["path"] = str(folder / data.options["path"])
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _copied(each) for key, each in value.items()}
+    return [_copied(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def _under(place: str, make: Any) -> list[str]:
+    """Faults of something that is made, under the place where it stands."""
+    found: list[str] = []
+    try:
+        make(found)
+    except InputError as error:
+        found += error.faults
+    return [f"{place}: {fault}" for fault in found]
+
+
+def _names(place: str, kind: str, name: str, options: Mapping[str, Any], given: tuple[str, ...]) -> list[str]:
+    def look(found: list[str]) -> None:
+        load_kind(kind)
+        check_options(get(kind, name), {**dict.fromkeys(given), **options}, name)
+
+    return _under(place, look)

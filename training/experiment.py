@@ -1,0 +1,344 @@
+"""What a configuration makes: data, model, trainer, a folder with results; and sweeps over many configurations."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hardware import montecarlo
+from soen_event.errors import InputError
+from soen_event.network import Network
+from training import checkpoint
+from training.callbacks import (
+    CSVLogger,
+    EarlyStopping,
+    Interruption,
+    JSONLogger,
+    ModelCheckpoint,
+    Profiler,
+    TensorBoardLogger,
+    TimeLimit,
+)
+from training.config import Config, callback_of, loss_of, read
+from training.data import DataLoader, Dataset, split
+from training.datasets import prepare
+from training.loop import Trainer
+from training.model import Model
+from training.named import made
+from training.stored import put_parameters
+
+__all__ = ["Outcome", "Sweep", "data_of", "network_of", "run", "sweep"]
+
+Factory = Callable[[Config, dict[str, Dataset]], Model]
+
+
+@dataclass
+class Outcome:
+    """One run: its seed, the metrics of every epoch, those of the test data at the best weights, its model and its folder."""
+
+    seed: int
+    history: list[dict[str, Any]]
+    test: dict[str, float] = field(default_factory=dict)
+    model: Any = None
+    folder: Path | None = None
+    finished: bool = True
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain data, for JSON."""
+        last = self.history[-1] if self.history else {}
+        plain = {name: _finite(value) for name, value in last.items() if isinstance(value, int | float)}
+        return {
+            "seed": self.seed, "epochs": len(self.history), "finished": self.finished, "last": plain,
+            "test": {name: _finite(value) for name, value in self.test.items()}, "folder": str(self.folder or ""),
+        }  # fmt: skip
+
+
+def run(config: Config, make_model: Factory | None = None) -> list[Outcome]:
+    """Do all repeats of a configuration; the seeds are seed, seed + 1, ...
+
+    In ``logging.folder/name/seed-<seed>``: ``config.json`` (with all defaults), ``training.csv``, ``best.h5``, ``last.h5``,
+    ``result.json``.
+
+    Args:
+        config: as :func:`training.config.load` gives it.
+        make_model: makes a model of the configuration and the splits; by default the twin of ``model.network``.
+
+    Raises:
+        InputError: what the network, the data or the twin refuse, or a mapping that is not that of the data.
+    """
+    splits = data_of(config)
+    outcomes: list[Outcome] = []
+    for k in range(config.training.num_repeats):
+        outcomes.append(_one(config, config.seed + k, splits, make_model or _twin))
+        if not outcomes[-1].finished:
+            break
+    return outcomes
+
+
+def data_of(config: Config) -> dict[str, Dataset]:
+    """The splits: train, and val and test where there are any.
+
+    Raises:
+        InputError: the data do not fit the configuration.
+    """
+    chosen = config.data
+    splits = prepare(
+        chosen.source, chosen.options, encoder=chosen.encoder, steps=chosen.steps, encoding=chosen.encoding,
+        limit=chosen.limit, dtype=config.model.dtype, cache=chosen.cache,
+    )  # fmt: skip
+    if list(splits) == ["all"]:
+        splits = split(splits["all"], chosen.val, chosen.test, seed=chosen.split_seed)
+    elif "train" not in splits:
+        raise InputError(f"data.source: has only the splits {', '.join(splits)}; it needs 'train'")
+    if config.training.paradigm == "unsupervised":
+        splits = {name: Dataset(each.x, None, name=each.name) for name, each in splits.items()}
+    elif chosen.one_hot:
+        splits = {name: each.one_hot() for name, each in splits.items()}
+    found = mapping_of(splits["train"])
+    if config.training.mapping not in (None, found):
+        raise InputError(
+            f"training.mapping: {config.training.mapping!r} is given, and the data are {found!r}; correct one of them"
+        )
+    return splits
+
+
+def mapping_of(data: Dataset) -> str:
+    """seq2static, seq2seq, static2seq or static2static: series or single steps, to one target or one for every step."""
+    steps = data.x.shape[1]
+    series = data.y.ndim >= 2 and (data.y.shape[1] == steps or data.y.ndim == 3) and steps > 1
+    return ("seq" if steps > 1 else "static") + ("2seq" if series or (steps == 1 and data.y.ndim == 3) else "2static")
+
+
+def network_of(config: Config) -> Network:
+    """The network of a configuration: from a file, from the contents of one, or from one builder."""
+    given = config.model.network
+    if isinstance(given, str):
+        return Network.load(given)
+    document = dict(given)
+    if "builder" in document:
+        rest = {key: document.pop(key) for key in ("device",) if key in document}
+        document = {**rest, "populations": [{"name": "net", **document}]}
+    return Network.from_dict({"soen": 1, **document})
+
+
+def _twin(config: Config, splits: dict[str, Dataset]) -> Model:
+    from training.twin import Twin
+
+    chosen = config.model
+    options = {"dt": chosen.dt, "dtype": chosen.dtype, **chosen.options}
+    if chosen.readout is not None:
+        options["readout"] = chosen.readout
+    if chosen.pooling is not None:
+        options["pooling"] = _pooling(chosen.pooling)
+    if chosen.surrogate is not None:
+        faults: list[str] = []
+        options["surrogate"] = made("surrogate", chosen.surrogate, faults)
+        if faults:
+            raise InputError([f"model.surrogate: {fault}" for fault in faults])
+    try:
+        model: Model = Twin(network_of(config), **options)
+    except TypeError as error:
+        raise InputError(f"model.options: {error}; give options of training.twin.Twin") from None
+    return model
+
+
+def _pooling(given: str | dict[str, Any]) -> Any:
+    if isinstance(given, str):
+        return given
+    from training.readout import pooling
+
+    options = dict(given)
+    return pooling(options.pop("name", "mean"), **options)
+
+
+def _one(config: Config, seed: int, splits: dict[str, Dataset], make_model: Factory) -> Outcome:
+    chosen, logging = config.training, config.logging
+    model = make_model(config, splits)
+    if config.model.init_from is not None:
+        put_parameters(model, checkpoint.load(config.model.init_from).get("model", {}), config.model.init_from)
+    folder = Path(logging.folder) / config.name / f"seed-{seed}"
+    faults: list[str] = []
+    callbacks = [callback_of(config, name, faults, folder) for name in config.callbacks]
+    monitor = logging.monitor or ("val_loss" if "val" in splits else "loss")
+    if chosen.early_stopping_patience is not None:
+        callbacks.append(EarlyStopping(monitor, chosen.early_stopping_patience, logging.mode))
+    last = folder / "last.h5"
+    if config.profiler.enabled:
+        callbacks.append(Profiler())
+    if logging.csv:
+        callbacks.append(CSVLogger(folder / "training.csv"))
+    if logging.jsonl:
+        callbacks.append(JSONLogger(folder / "training.jsonl"))
+    if logging.tensorboard:
+        callbacks.append(TensorBoardLogger(folder / "tensorboard"))
+    heard = Interruption()
+    callbacks.append(heard)
+    limit = TimeLimit(chosen.time_limit) if chosen.time_limit is not None else None
+    if limit is not None:
+        callbacks.append(limit)
+    if logging.checkpoints:
+        best = folder / ("best.h5" if logging.top_k == 1 else "best-{epoch:04d}.h5")
+        callbacks.append(
+            ModelCheckpoint(
+                best,
+                monitor,
+                logging.mode,
+                top_k=logging.top_k,
+                last=last,
+                every_steps=logging.every_steps,
+                durable=logging.durable,
+            )
+        )
+    clip = chosen.gradient_clip_val
+    by_norm = chosen.gradient_clip_algorithm == "norm"
+    loss, optimizer = loss_of(config, faults), made("optimizer", dict(chosen.optimizer), faults)
+    if faults:
+        raise InputError(faults)
+    trainer = Trainer(
+        model, optimizer, None, list(chosen.metrics), callbacks, loss=loss, seed=seed,
+        accumulate=chosen.accumulate_grad_batches, clip_norm=clip if by_norm else None, clip_value=None if by_norm else clip,
+        progress=logging.progress,
+    )  # fmt: skip
+    loader = DataLoader(
+        splits["train"], chosen.batch_size, shuffle=config.data.shuffle, seed=seed, drop_last=config.data.drop_last
+    )
+    checkpoint.replace_bytes(folder / "config.json", (json.dumps(config.plain(), indent=1) + "\n").encode())
+    resume = last if logging.resume and last.is_file() else None
+    history = trainer.fit(loader, splits.get("val"), chosen.max_epochs, resume=resume)
+    kept = next((each for each in callbacks if isinstance(each, ModelCheckpoint) and each.best_path), None)
+    test: dict[str, float] = {}
+    finished = not heard.requested and not (limit is not None and limit.reached)
+    if "test" in splits and finished:
+        if kept is not None:
+            trainer.load_weights(str(kept.best_path))
+        test = trainer.validate(splits["test"])
+    outcome = Outcome(seed, history, test, model, folder, finished)
+    checkpoint.replace_bytes(folder / "result.json", (json.dumps(outcome.as_dict(), indent=1) + "\n").encode())
+    return outcome
+
+
+# ---------------------------------------------------------------------------------------------- sweeps
+
+
+@dataclass
+class Sweep:
+    """What a sweep found. ``rows``: one for every point, the best first: its overrides, mean, and interval of the mean.
+
+    ``results``: everything, as :class:`hardware.montecarlo.Results`.
+    """
+
+    monitor: str
+    mode: str
+    rows: list[dict[str, Any]]
+    results: montecarlo.Results
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """The overrides of the best point."""
+        best: dict[str, Any] = self.rows[0]["overrides"]
+        return best
+
+    def __str__(self) -> str:
+        lines = [f"{self.monitor:>12}  {'95 % of the mean':>20}  overrides"]
+        for row in self.rows:
+            told = " ".join(f"{key}={value}" for key, value in row["overrides"].items())
+            lines.append(f"{row['mean']:12.5g}  {row['low']:9.4g} to {row['high']:7.4g}  {told}")
+        return "\n".join(lines)
+
+
+def sweep(
+    config: Config | Mapping[str, Any],
+    grid: Mapping[str, Sequence[Any]],
+    seeds: Iterable[int] = (0, 1, 2),
+    *,
+    monitor: str = "val_loss",
+    mode: str = "min",
+    path: str | os.PathLike[str] | None = None,
+    workers: int | None = None,
+    resamples: int = 2000,
+) -> Sweep:
+    """Run a configuration at every point of a grid with every seed, and rank the points (S2.33).
+
+    Args:
+        config: what is varied, or its plain data; repeats and log files are left out.
+        grid: values by dotted key, such as ``{"training.optimizer.lr": [0.01, 0.001]}``.
+        seeds: of the runs.
+        monitor: by its value in the last epoch points are ranked; ``mode`` "min" or "max".
+        path: a file (.jsonl) that keeps what is done: a sweep that was killed goes on.
+        workers: processes.
+        resamples: of the bootstrap that gives the interval of each mean; it is seeded.
+
+    Raises:
+        InputError: an unknown key or value in the grid (before anything runs), or a metric that is not there.
+    """
+    base = config.plain() if isinstance(config, Config) else dict(config)
+    if not grid or not all(
+        isinstance(values, Sequence) and not isinstance(values, str) and values for values in grid.values()
+    ):
+        raise InputError("sweep.grid: give lists of values by key, such as {'training.optimizer.lr': [0.1, 0.01]}")
+    if mode not in ("min", "max"):
+        raise InputError(f"sweep.mode: {mode!r} is unknown; give 'min' or 'max'")
+    quiet = {"training.num_repeats": 1, "logging.csv": False, "logging.checkpoints": False, "logging.progress": False}
+    points, faults = [], []
+    for values in product(*grid.values()):
+        overrides = dict(zip(grid, values, strict=True))
+        try:
+            read(base, _texts({**quiet, **overrides}), place="sweep")
+        except InputError as error:
+            faults += error.faults
+        points.append({"overrides": overrides, "config": base, "monitor": monitor})
+    if faults:
+        raise InputError(list(dict.fromkeys(faults)))
+    results = montecarlo.run(_evaluate, points, seeds, path, workers=workers, progress=False)
+    rows = []
+    rng = np.random.default_rng(0)
+    for k, point in enumerate(points):
+        values_ = results.array(monitor)[k]
+        draws = values_[rng.integers(len(values_), size=(resamples, len(values_)))].mean(axis=1)
+        low, high = np.quantile(draws, [0.025, 0.975]).tolist()
+        rows.append(
+            {
+                "overrides": point["overrides"],
+                "mean": float(values_.mean()),
+                "low": low,
+                "high": high,
+                "values": values_.tolist(),
+            }
+        )
+    rows.sort(key=lambda row: row["mean"] if mode == "min" else -row["mean"])
+    return Sweep(monitor, mode, rows, results)
+
+
+def _texts(overrides: Mapping[str, Any]) -> list[str]:
+    return [f"{key}={json.dumps(value)}" for key, value in overrides.items()]
+
+
+def _evaluate(point: Mapping[str, Any], seed: int) -> dict[str, float]:
+    """One run of a sweep, in a folder of its own."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        quiet = {
+            "training.num_repeats": 1,
+            "logging.csv": False,
+            "logging.checkpoints": False,
+            "logging.progress": False,
+        }
+        texts = _texts({**quiet, **point["overrides"], "seed": seed, "logging.folder": folder})
+        outcome = run(read(point["config"], texts))[0]
+    last = {name: float(value) for name, value in outcome.history[-1].items() if isinstance(value, int | float)}
+    if point["monitor"] not in last:
+        raise InputError(f"sweep.monitor: {point['monitor']!r} is no metric; there are {sorted(last)}")
+    return last
+
+
+def _finite(value: Any) -> Any:
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

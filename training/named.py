@@ -1,0 +1,75 @@
+"""What a name in a configuration stands for, with the modules loaded that register such things."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Any
+
+from soen_event.errors import InputError
+from training.arguments import build
+
+__all__ = ["load_kind", "made", "made_metrics"]
+
+_HOMES: dict[str, tuple[str, ...]] = {
+    "loss": ("losses", "regularisers"),
+    "optimizer": ("optim",),
+    "schedule": ("schedules",),
+    "metric": ("metrics",),
+    "surrogate": ("surrogates",),
+    "callback": ("callbacks",),
+    "dataset": ("datasets",),
+    "encoder": ("encoders",),
+}
+
+
+def load_kind(kind: str) -> None:
+    """Import the modules whose things of this kind are registered."""
+    for home in _HOMES.get(kind, ()):
+        import_module(f"training.{home}")
+
+
+def made(kind: str, given: Any, faults: list[str], **options: Any) -> Any:
+    """The thing of a name, or of a mapping of ``name`` and options; anything else as it is. None after a fault."""
+    function = kind == "loss" and inspect.isfunction(given)
+    if not isinstance(given, str | Mapping) and not function and not options:
+        return given
+    try:
+        load_kind(kind)
+        if kind == "loss":
+            make: Any = import_module("training.objective").make
+            return make(given, **options)
+        return build(kind, given, **options)
+    except InputError as error:
+        faults += error.faults
+    return None
+
+
+def made_metrics(given: Any, faults: list[str]) -> dict[str, Any]:
+    """Metrics by the name to log under: of a list of names or metrics, of a mapping, or of a single one."""
+    if given is None:
+        return {}
+    if isinstance(given, Mapping) and "name" not in given:
+        named = list(given.items())
+    else:
+        several = given if isinstance(given, Sequence) and not isinstance(given, str) else [given]
+        named = [(_name(each), each) for each in several]
+    result: dict[str, Any] = {}
+    for name, each in named:
+        before = len(faults)
+        metric = made("metric", each, faults)
+        if len(faults) == before and not all(
+            callable(getattr(metric, p, None)) for p in ("update", "compute", "reset")
+        ):
+            faults.append(f"Trainer.metrics: {name!r} has no update, compute and reset; give a metric")
+        if name in result or name in ("loss", "lr", "epoch"):
+            faults.append(f"Trainer.metrics: {name!r} is taken; give metrics by another name, {{name: metric}}")
+        result[str(name)] = metric
+    return result
+
+
+def _name(metric: Any) -> str:
+    if isinstance(metric, Mapping):
+        return str(metric.get("name"))
+    return metric if isinstance(metric, str) else str(getattr(metric, "name", type(metric).__name__.lower()))
