@@ -11,6 +11,7 @@ Kinds are listed in :data:`KINDS`. A name is found again by :func:`get`, all nam
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, TypeVar
 
 from soen_event.errors import InputError, nearest
@@ -31,6 +32,19 @@ KINDS = (
     "modulator",
     "ssl",
 )
+# Modules of this library that register entries of a kind: they are read when the kind is first asked for.
+_HOMES = {
+    "loss": ("losses", "regularisers", "objective"),
+    "optimizer": ("optim", "wrappers"),
+    "schedule": ("schedules", "reactive"),
+    "callback": ("callbacks", "curriculum", "hardening", "interruption", "loggers", "probes"),
+    "metric": ("metrics",),
+    "surrogate": ("surrogates",),
+    "pooling": ("readout",),
+    "dataset": ("datasets",),
+    "encoder": ("encoders",),
+}
+_read: set[str] = set()
 _entries: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
 T = TypeVar("T")
 
@@ -63,7 +77,7 @@ def get(kind: str, name: str) -> Any:
     Raises:
         InputError: no such kind or name; it names the nearest.
     """
-    held = _of(kind)
+    held = _known(kind)
     if name not in held:
         raise InputError(f"{kind}: {name!r} is not known{nearest(str(name), held)}; known: {', '.join(sorted(held))}")
     return held[name]
@@ -71,7 +85,17 @@ def get(kind: str, name: str) -> Any:
 
 def names(kind: str) -> list[str]:
     """All names of a kind, sorted."""
-    return sorted(_of(kind))
+    return sorted(_known(kind))
+
+
+def _known(kind: str) -> dict[str, Any]:
+    """The entries of a kind, its modules read."""
+    held = _of(kind)
+    if kind not in _read:
+        _read.add(kind)
+        for home in _HOMES.get(kind, ()):
+            import_module(f"training.{home}")
+    return held
 
 
 def _of(kind: str) -> dict[str, Any]:

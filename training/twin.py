@@ -206,6 +206,11 @@ class Twin:
             channels = [name for d, name in enumerate(plan.detector_ids) if not lights[d]]
         named = channels if isinstance(channels, Mapping) else {name: [name] for name in channels}
         self.channels = tuple(named)
+        self._channel_of = {
+            name: c
+            for c, synapses in enumerate(named.values())
+            for name in ([synapses] if isinstance(synapses, str) else synapses)
+        }
         faults, shone = [], [[] for _ in plan.detector_ids]  # type: ignore[var-annotated]
         for c, synapses in enumerate(named.values()):
             for name in [synapses] if isinstance(synapses, str) else synapses:
@@ -468,7 +473,76 @@ class Twin:
             s.transpose(1, 0, 2),
             spikes[:, :, arrays.soma].transpose(1, 0, 2) if len(arrays.soma) else None,
             tape,
+            inputs,
         )
+
+    def encode(self, photons: Any, duration: float) -> np.ndarray:
+        """A stimulus as the twin's inputs: (steps, channels), photons in each step.
+
+        Args:
+            photons: as for ``simulate``: times (ns) by synapse. A channel gets those of the first of its synapses.
+            duration: ns; steps = duration/dt, rounded up.
+
+        Raises:
+            InputError: an unknown synapse, or one that is of no channel.
+        """
+        from soen_event.stimulus import Stimulus
+
+        trains = {str(key): np.asarray(times) for key, times in Stimulus.coerce(photons).photons.items()}
+        steps = math.ceil(duration / self.dt - 1e-9)
+        out = np.zeros((steps, len(self.channels)), dtype=self.dtype)
+        unknown = [name for name in trains if name not in self._channel_of]
+        if unknown:
+            raise InputError(f"Twin.encode: {unknown[0]!r} is in no channel{nearest(unknown[0], self._channel_of)}; give channels with it")
+        first: dict[int, str] = {}
+        for name, times in trains.items():
+            c = self._channel_of[name]
+            if first.setdefault(c, name) == name:
+                step = np.floor(times / self.dt + 1e-9).astype(int)
+                np.add.at(out[:, c], step[step < steps], 1.0)
+        return out
+
+    def gradient_check(
+        self, inputs: np.ndarray, names: Iterable[str] | None = None, step: float = 1e-6, most: int = 20, seed: int = 0
+    ) -> dict[str, float]:
+        """Largest relative error of :meth:`backward` against central differences, by parameter, with smooth spikes.
+
+        A random loss, linear in outputs, states and spikes, is differentiated by up to ``most`` entries of every array. The error is
+        relative to the entry, or to 1e-3 of the array's largest. Needs float64.
+
+        Raises:
+            InputError: the twin is of float32, or a name is not trainable.
+        """
+        if self.dtype != np.float64:
+            raise InputError("Twin.gradient_check: this twin is of float32; make it with dtype='float64'")
+        rng = np.random.default_rng(seed)
+        run = self.forward(inputs, train=True, smooth=_sigmoid)
+        sides = {
+            name: rng.normal(size=value.shape) / math.sqrt(value.size)
+            for name in ("outputs", "states", "spikes")
+            if (value := getattr(run, name)) is not None
+        }
+        found = self.backward(run, **sides)
+        parameters = self.parameters()
+        errors = {}
+        for name in names if names is not None else parameters:
+            if name not in parameters:
+                raise InputError(f"Twin.gradient_check: {name!r} is not trained here{nearest(str(name), parameters)}")
+            flat, exact = parameters[name].reshape(-1), found[name].reshape(-1)
+            chosen = rng.permutation(flat.size)[:most]
+            least, worst = 1e-3 * float(np.abs(exact).max(initial=0.0)) + 1e-12, 0.0
+            for k in chosen.tolist():
+                held, ends = flat[k], []
+                reach = step * max(1.0, abs(held))
+                for side in (1.0, -1.0):
+                    flat[k] = held + side * reach
+                    again = self.forward(inputs, smooth=_sigmoid)
+                    ends.append(sum(float((getattr(again, what) * side_).sum()) for what, side_ in sides.items()))
+                flat[k] = held
+                slope = (ends[0] - ends[1]) / (2.0 * reach)
+                worst = max(worst, abs(slope - exact[k]) / max(abs(slope), least))
+            errors[name] = worst
+        return errors
 
     def _smooth_spikes(self, smooth: Any, held: Any, armed: Any, before: Any, after: Any, spikes: Any, slope: Any, flags: Any) -> None:
         """Spikes between 0 and 1 from a smooth function; a soma counts as having spiked where it is above one half."""
@@ -607,6 +681,12 @@ class Twin:
         r = (tape.before - keep.astype(self.dtype) * s) / self._gain.astype(self.dtype)
         share = to_pull * (keep_slope.astype(self.dtype) * s + gain_slope.astype(self.dtype) * r)
         return share.sum(axis=(0, 1))
+
+
+def _sigmoid(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A smooth spike, and its derivative."""
+    value = 1.0 / (1.0 + np.exp(-4.0 * x))
+    return value, 4.0 * value * (1.0 - value)
 
 
 _COLUMNS = {"phi_offset": "offset", "ib": "ib", "tau": "tau", "threshold": "threshold"}
