@@ -96,35 +96,31 @@ def test_pooling_values():
     assert pooling("ewa").forward(x)[0].item() == pytest.approx((w * [0, 1, 3, 2]).sum() / w.sum())
 
 
-TREE_TIMES = {"s0.0": [2.0, 30.0], "s1.0": [2.0, 18.0], "s0.1": [10.0], "s1.1": [4.0, 40.0], "s0.2": [8.0, 16.0]}
-
-
-def tree():
-    with se.Network() as net:
-        for k in range(3):
-            se.Dendrite(f"d{k}", ib=1.75 - 0.03 * k, beta_over_2pi=1000, tau=60.0 + 20 * k)
-            for c in range(2):
-                se.Synapse(f"s{c}.{k}", f"d{k}", weight=0.6 + 0.2 * c, tau_fall=15.0, hotspot=0.02)
-        se.Coupling("d0", "d2", J=0.3)
-        se.Coupling("d1", "d2", J=-0.1)
-    return net
-
-
 def test_it_converges_to_the_engine_at_first_order():
-    """Currents at the photons' grid against resolution "flow" at 1e-8, over five halvings of dt."""
-    net = tree()
-    rec = se.simulate(net, TREE_TIMES, 64.0, resolution="flow", tol=1e-8, record="currents")
-    errors = []
-    for dt in 2.0 ** -np.arange(0, 6):
-        model = Twin(net, dt=float(dt), outputs=["d0", "d1", "d2"], dtype="float64", pooling="none")
-        states = model.forward(model.encode(TREE_TIMES, 64.0)[None]).states[0]
-        t = np.arange(8, 65, 8.0)
-        at = np.round(t / dt).astype(int)
+    """Against resolution "flow" at 1e-8 over five halvings of dt: a hundred pairs of dendrites, photons on the coarsest grid.
+
+    One current alone does not converge evenly: where it leaves the source function's root at the onset falls between steps.
+    """
+    rng = np.random.default_rng(0)
+    with se.Network() as net:
+        for k in range(100):
+            se.Dendrite(f"a{k}", ib=float(rng.uniform(1.6, 1.8)), beta_over_2pi=1000, tau=float(rng.uniform(40, 120)))
+            se.Dendrite(f"b{k}", ib=1.75, beta_over_2pi=1000, tau=60.0)
+            se.Coupling(f"a{k}", f"b{k}", J=float(rng.uniform(0.3, 0.9)))
+            for c in range(2):
+                se.Synapse(f"s{c}.{k}", f"a{k}", weight=float(rng.uniform(0.6, 1.2)), tau_fall=15.0, hotspot=0.015)
+    times = {name: np.sort(rng.choice(48, 2, replace=False)).astype(float) for name in net.synapses}
+    rec = se.simulate(net, times, 64.0, resolution="flow", tol=1e-8, record="currents")
+    t = np.arange(2, 65, 2.0)
+    steps, errors = 2.0 ** -np.arange(0, 6), []
+    for dt in steps:
+        model = Twin(net, dt=float(dt), outputs=["a0"], surrogate="triangle", dtype="float64")
+        states = model.forward(model.encode(times, 64.0)[None]).states[0][np.round(t / dt).astype(int)]
         exact = np.column_stack([rec.current(name, t) for name in model.plan.loop_ids])
-        errors.append(np.abs(states[at] - exact).max())
-    orders = np.log2(np.array(errors[:-1]) / errors[1:])
-    assert orders[-3:] == pytest.approx(1.0, abs=0.1), orders
-    assert errors[-1] < 1e-3
+        errors.append(np.sqrt(np.mean((states - exact) ** 2)))
+    order = np.polyfit(np.log2(steps), np.log2(errors), 1)[0]
+    assert order == pytest.approx(1.0, abs=0.1), np.log2(np.array(errors[:-1]) / errors[1:])
+    assert errors[-1] < 3e-4
 
 
 def test_spikes_are_those_of_the_engine():
