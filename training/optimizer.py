@@ -130,6 +130,10 @@ class Optimizer:
         held, self.options = self.options, changed
         if not faults.found:
             self._judge(faults)
+            for slot in self._slots.values():
+                if set(slot.state) != set(self._kept()):
+                    faults.add(name, f"{value!r} needs another state than is kept; make a new optimizer")
+                    break
         if faults.found:
             self.options = held
         faults.done()

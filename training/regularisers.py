@@ -411,14 +411,14 @@ class EnsurePostSampleDecay(Bounded):
 @register("loss", "local_expansion_loss")
 @dataclass(frozen=True)
 class LocalExpansion(Bounded):
-    """Do small differences grow (S0.L15)? The model runs twice, once with a little noise on its inputs.
+    """Do small differences grow (S0.L15)? The model runs twice, once with a little noise on its inputs, none below 0 by it.
 
     mean over examples and steps of (log sigma - log target)^2, sigma = |D(t)| / |D(t - 1)|, D = difference of the states.
     Steps before the difference is above 0 do not count. Both runs draw the same noise of their own.
 
     Args:
         target_value: of the ratio, above 0; 1 is the edge between fading and growing.
-        perturbation_scale: width of the normal noise on the inputs.
+        perturbation_scale: width of the normal noise on the inputs; in float32 take 1e-3 or more.
         per_layer: |D| of every group of ``layers`` apart, then their mean.
         layers: lists of loop indices.
         use_log_loss: False for (sigma - target)^2.
@@ -451,6 +451,9 @@ class LocalExpansion(Bounded):
         inputs = _inputs(self, run, model)
         rng = rng or np.random.default_rng(0)
         noise = rng.normal(0.0, self.perturbation_scale, inputs.shape)
+        noise = np.where((inputs >= 0.0) & (inputs + noise < 0.0), np.abs(noise), noise).astype(
+            inputs.dtype, copy=False
+        )
         seed = int(rng.integers(2**63))
         clean, moved = (model.forward(x, train=True, rng=np.random.default_rng(seed)) for x in (inputs, inputs + noise))
         apart = np.asarray(_states(self, moved), dtype=np.float64) - _states(self, clean)

@@ -168,6 +168,11 @@ def test_s2_01_the_four_calls():
     assert sgd._slots["w"].gradient is buffer and not np.any(buffer)
     sgd.step()
     assert np.array_equal(w["w"], np.full(3, 0.25))
+    adam = Adam({"w": np.ones(1)})
+    adam.set_option("beta1", 0.5)
+    with pytest.raises(InputError, match="another state"):
+        adam.set_option("amsgrad", True)
+    assert adam.options["beta1"] == 0.5 and not adam.options["amsgrad"]
     for wrong in (lambda: sgd.step(w), lambda: sgd.step({"w": np.ones(3)}, w), lambda: SGD(w).step()):
         with pytest.raises(InputError):
             wrong()

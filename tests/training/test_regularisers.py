@@ -212,6 +212,22 @@ def test_s0_l15_clean_run_detached():
     assert through(loss, SmallModel(2)) > 0.5
 
 
+def test_s0_l15_noise_keeps_inputs_from_falling_below_zero():
+    """S0.L15: inputs that count photons stay 0 or more; others are free."""
+    seen = []
+
+    class Watched(SmallModel):
+        def forward(self, inputs, train=False, rng=None):
+            seen.append(inputs)
+            return super().forward(inputs, train, rng)
+
+    counts = np.zeros((2, 5, 2))
+    counts[0, 0] = -1.0
+    make("local_expansion_loss", perturbation_scale=0.1)(Run(RUN.outputs, inputs=counts), model=Watched(2))
+    clean, moved = seen
+    assert np.array_equal(clean, counts) and np.all(moved[counts == 0.0] > 0.0) and np.all(moved != counts)
+
+
 def test_runs_that_lack_something():
     """What a regulariser needs and does not find is told."""
     bare, model = Run(RUN.outputs), SmallModel()
