@@ -1,8 +1,8 @@
 """Losses without targets: of currents and spikes, of weights, and of the model run once more. Definitions: features.md S0.L7-S0.L16.
 
 Those of a run look at ``of`` = "states" (every loop after every step; the start does not count), "outputs" or "spikes", and at
-``loops`` = the indices of the last axis that count, all by default. Those of weights look at ``parameters``, a shell pattern or several,
-by default whatever is called J... or weights....
+``loops`` = the indices of the last axis that count, all by default. Those of weights look at ``parameters``, a shell pattern or several;
+by default couplings J (reg_J), or these and weights (gravity).
 """
 
 from __future__ import annotations
@@ -36,7 +36,6 @@ __all__ = [
 ]
 
 Array = NDArray[Any]
-PARAMETERS = ("J*", "weights*")
 
 
 # --------------------------------------------------------------------------------------------- currents and spikes
@@ -233,16 +232,16 @@ class SpikeCountPenalty(_OfRun):
 # --------------------------------------------------------------------------------------------- weights
 
 
-def _chosen(loss: Any, model: Any) -> dict[str, Array]:
-    """The parameters that a loss looks at."""
+def _chosen(loss: Any, model: Any, usual: tuple[str, ...]) -> dict[str, Array]:
+    """The parameters that a loss looks at; ``usual``: beginnings of names, if it does not say."""
     if model is None:
         raise InputError(f"{loss.name}.model: there is none; call the loss with the model whose weights it looks at")
     parameters = model.parameters()
     if loss.parameters is None:
-        patterns = [p for p in PARAMETERS if any(name.startswith(p[:-1]) for name in parameters)]
+        patterns = [f"{p}*" for p in usual if any(name.startswith(p) for name in parameters)]
         if not patterns:
             known = ", ".join(parameters) or "none"
-            raise InputError(f"{loss.name}.parameters: none is called J or weights; name some of {known}")
+            raise InputError(f"{loss.name}.parameters: none begins with {' or '.join(usual)}; name some of {known}")
     else:
         patterns = [loss.parameters] if isinstance(loss.parameters, str) else list(loss.parameters)
     return {name: parameters[name] for name in matching(patterns, parameters, f"{loss.name}.parameters")}
@@ -267,7 +266,7 @@ class RegJ(Bounded):
     def value(self, run: Run, targets: Any, model: Any, rng: np.random.Generator | None) -> LossValue:
         """Sum, and gradients by parameter."""
         found = LossValue(0.0)
-        for name, weights in _chosen(self, model).items():
+        for name, weights in _chosen(self, model, ("J",)).items():
             over = np.abs(weights) - self.threshold
             grown = np.expm1(self.scale * np.maximum(over, 0.0))
             found.value += self.factor * float(np.sum(grown))
@@ -340,7 +339,7 @@ class GravityQuantization(Bounded):
     def value(self, run: Run, targets: Any, model: Any, rng: np.random.Generator | None) -> LossValue:
         """Mean over all chosen weights together, and gradients by parameter."""
         levels: Levels = self._levels  # type: ignore[attr-defined]
-        chosen = _chosen(self, model)
+        chosen = _chosen(self, model, ("J", "weights"))
         count = sum(weights.size for weights in chosen.values())
         found = LossValue(0.0)
         for name, weights in chosen.items():

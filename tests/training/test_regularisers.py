@@ -30,7 +30,7 @@ class Weights:
 
 def test_s0_l7_reg_j():
     """S0.L7: w = (.3, -.5, .1) -> 0.00358767."""
-    model = Weights(J=[0.3, -0.5, 0.1], threshold=[9.0])
+    model = Weights(J=[0.3, -0.5, 0.1], threshold=[9.0], weights=[0.9])
     found = make("reg_J")(RUN, model=model)
     assert found.value == pytest.approx(0.00358767, abs=5e-9) and list(found.parameters) == ["J"]
     assert check("reg_J", RUN, model=model)
@@ -41,7 +41,7 @@ def test_s0_l7_reg_j():
         make("reg_J", parameters="treshold")(RUN, model=model)
     with pytest.raises(InputError, match="model"):
         make("reg_J")(RUN)
-    with pytest.raises(InputError, match="none is called J or weights"):
+    with pytest.raises(InputError, match="none begins with J"):
         make("reg_J")(RUN, model=Weights(tau=[1.0]))
     with pytest.warns(NotFiniteWarning):
         assert make("reg_J")(RUN, model=Weights(J=[1e6])).value == math.inf
