@@ -336,7 +336,7 @@ class WarmCosine(Schedule):
     def get_lr(self, epoch: float, batch: int = 0) -> float:
         """As :meth:`Schedule.get_lr`, with the batches grouped."""
         if not self.adjust_on_batch:
-            return super().get_lr(math.floor(epoch))
+            return super().get_lr(math.floor(epoch) if isinstance(epoch, float) else epoch)
         return super().get_lr(epoch, batch - batch % self.batches_per_adjustment)
 
     def at(self, position: float) -> float:

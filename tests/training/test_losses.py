@@ -330,6 +330,7 @@ def test_types_and_faults():
         lambda: TopGapLoss()(np.zeros((2, 1)), [0, 0]),
         lambda: make("cross_entropy")(Z, [[0.2, 0.2, 0.2]]),
         lambda: Loss()(Z),
+        lambda: GapLoss()(Z, [np.inf]),
     ):
         with pytest.raises(InputError):
             call()

@@ -111,6 +111,8 @@ def test_s1_04_binding():
     adam.register_trainable_weights({"b": b})
     assert list(adam.parameters()) == ["a", "b"] and adam.parameters()["a"] is a
     assert Adam([a, b]).parameters().keys() == {"0", "1"} and Adam(SmallModel()).parameters()["leak"].shape == (3,)
+    table = np.zeros((3, 2))
+    assert list(Adam({"left": table[:, 0], "right": table[:, 1]}).parameters()) == ["left", "right"]
     locked = np.zeros(2)
     locked.flags.writeable = False
     for wrong in ({"a": np.zeros(2)}, {"c": b[:2]}, {"c": [1.0]}, {"c": np.zeros(2, int)}, {"c": locked}, 7):

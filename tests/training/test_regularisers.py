@@ -273,3 +273,24 @@ def test_float32_stays():
     model = Weights(J=[0.3])
     model.arrays["J"] = model.arrays["J"].astype(np.float32)
     assert make("reg_J")(run, model=model).parameters["J"].dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "exp_high_state_penalty",
+        "get_off_the_ground_loss",
+        "final_timestep_zero_mse",
+        "branching_loss",
+        "average_state_magnitude_loss",
+    ],
+)
+def test_nan_is_not_hidden(name):
+    """A nan among the states is a nan in the value, and told."""
+    broken = STATES.copy()
+    broken[1, -1, 2] = np.nan
+    with pytest.warns(NotFiniteWarning, match=name):
+        assert math.isnan(make(name)(Run(RUN.outputs, states=broken)).value)
+    for other in ("reg_J", make("gravity_quantization_loss", codebook=[0.0])):
+        with pytest.warns(NotFiniteWarning):
+            assert math.isnan(make(other)(RUN, model=Weights(J=[0.1, np.nan])).value)
