@@ -212,6 +212,20 @@ def test_s0_l15_clean_run_detached():
     assert through(loss, SmallModel(2)) > 0.5
 
 
+def test_s0_l15_both_runs_have_the_same_noise():
+    """S0.L15: the model's own noise is no part of the difference."""
+    seen = []
+
+    class Watched(SmallModel):
+        def forward(self, inputs, train=False, rng=None):
+            seen.append(super().forward(inputs, train, rng))
+            return seen[-1]
+
+    make("local_expansion_loss")(Run(RUN.outputs, inputs=INPUTS), model=Watched(2, noise=0.1))
+    clean, moved = (run.states for run in seen)
+    assert 0.0 < np.max(np.abs(clean - moved)) < 1e-3
+
+
 def test_s0_l15_noise_keeps_inputs_from_falling_below_zero():
     """S0.L15: inputs that count photons stay 0 or more; others are free."""
     seen = []
