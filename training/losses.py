@@ -419,9 +419,8 @@ class AutoregressiveLoss(Bounded):
             )
         return self.start_timestep + self.time_steps_per_token * (np.arange(said) + 1) - 1
 
-    def value(self, run: Run, targets: Any, model: Any, rng: np.random.Generator | None) -> LossValue:
-        """Mean and gradient; targets are tokens (B, L)."""
-        outputs = _outputs(run, self.name, (3,))
+    def said(self, outputs: Array, targets: Any) -> tuple[NDArray[np.int64], int, NDArray[np.int64], NDArray[np.bool_]]:
+        """(steps, classes, labels (B, n), which of them count) of outputs (B, T, C) and tokens (B, L)."""
         classes = outputs.shape[2] if self.vocab_size is None else self.vocab_size
         if classes > outputs.shape[2]:
             raise InputError(f"{self.name}.vocab_size: {classes} is above the {outputs.shape[2]} outputs; lower it")
@@ -431,11 +430,15 @@ class AutoregressiveLoss(Bounded):
         places = self.places(outputs.shape[1], tokens.shape[1])
         wanted = tokens if self.shifted else tokens[:, 1:]
         labels = labels_of(wanted, (len(outputs), len(places)), classes, self.name, self.ignore_index)
-        counts = labels != self.ignore_index
+        return places, classes, labels, labels != self.ignore_index
+
+    def value(self, run: Run, targets: Any, model: Any, rng: np.random.Generator | None) -> LossValue:
+        """Mean and gradient; targets are tokens (B, L)."""
+        outputs = _outputs(run, self.name, (3,))
+        places, classes, labels, counts = self.said(outputs, targets)
         if not np.any(counts):
             raise InputError(f"{self.name}.targets: all of them are {self.ignore_index}, to be ignored; give a token")
-        logits = outputs[:, places, :classes][counts]
-        values, slopes = _cross_entropy(logits, labels[counts])
+        values, slopes = _cross_entropy(outputs[:, places, :classes][counts], labels[counts])
         chosen = np.zeros((*counts.shape, classes), dtype=outputs.dtype)
         chosen[counts] = slopes / len(values)
         gradient = np.zeros_like(outputs)

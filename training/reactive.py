@@ -3,7 +3,7 @@
     schedule = Adaptive(monitor="val_loss").bind(optimizer)
     schedule.update(value)                     # once an epoch (greedy with intra_epoch: once a batch); returns the rate
 
-They have state: ``get_lr`` tells the present rate, whatever the epoch. A value that is nan is no improvement.
+They have state, so there is no ``get_lr(epoch)``: ``current()`` tells the present rate. A value that is nan is no improvement.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Reactive:
     def _react(self, value: float) -> None:
         raise InputError(f"{type(self).__name__}: it does not react; define _react(value)")
 
-    def get_lr(self, epoch: float = 0, batch: int = 0) -> float:
+    def current(self) -> float:
         """The present rate; InputError if none is known yet."""
         if self.now is None:
             raise InputError(f"{type(self).__name__}.lr: it is not known; give a rate, or bind(optimizer)")
@@ -93,7 +93,7 @@ class Reactive:
         if self.start is None:
             self._begin(optimizer.get_lr())
         self.optimizer = optimizer
-        optimizer.set_lr(self.get_lr())
+        optimizer.set_lr(self.current())
         return self
 
     def update(self, value: float) -> float:
@@ -102,12 +102,12 @@ class Reactive:
             raise InputError(
                 f"{type(self).__name__}.update: {value!r} is not a number; give the metric {self.monitor!r}"
             )
-        lr = self.get_lr()
+        self.current()
         self.updates += 1
         self._react(float(value) if self.mode == "min" else -float(value))
         if self.start is not None and self.updates <= self._warm():
             self.now = self._low() + (self.start - self._low()) * (self.updates + 1) / (self._warm() + 1)
-        lr = self.get_lr()
+        lr = self.current()
         if self.optimizer is not None:
             self.optimizer.set_lr(lr)
         return lr
@@ -162,7 +162,7 @@ class Plateau(Reactive):
             return
         self.bad += 1
         if self.bad >= self.patience:
-            self.now, self.bad = max(self.get_lr() * self.factor, min(self.min_lr, self.get_lr())), 0
+            self.now, self.bad = max(self.current() * self.factor, min(self.min_lr, self.current())), 0
 
 
 @register("schedule", "greedy", "Greedy")
@@ -222,11 +222,11 @@ class Greedy(Reactive):
         if self.updates <= self.warmup:
             return
         if better:
-            self.now, self.bad = min(self.get_lr() * self.factor_increase, self.max_lr), 0
+            self.now, self.bad = min(self.current() * self.factor_increase, self.max_lr), 0
             return
         self.bad += 1
         if self.bad >= self.patience:
-            self.now, self.bad = max(self.get_lr() * self.factor_decrease, self.min_lr), 0
+            self.now, self.bad = max(self.current() * self.factor_decrease, self.min_lr), 0
 
 
 @register("schedule", "adaptive", "Adaptive")
@@ -283,6 +283,6 @@ class Adaptive(Reactive):
             return
         self.good, self.bad = (self.good + 1, 0) if better else (0, self.bad + 1)
         if self.good >= self.patience_increase:
-            self.now, self.good, self.rest = min(self.get_lr() * self.factor_increase, self.max_lr), 0, self.cooldown
+            self.now, self.good, self.rest = min(self.current() * self.factor_increase, self.max_lr), 0, self.cooldown
         elif self.bad >= self.patience_decrease:
-            self.now, self.bad, self.rest = max(self.get_lr() * self.factor_decrease, self.min_lr), 0, self.cooldown
+            self.now, self.bad, self.rest = max(self.current() * self.factor_decrease, self.min_lr), 0, self.cooldown

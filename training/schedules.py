@@ -608,12 +608,12 @@ def make(schedule: Any, **options: Any) -> Any:
     """A schedule from its name, from ``{"name": ..., option: value}``, a number (constant), or the object itself.
 
     Raises:
-        InputError: an unknown name or option, or a thing without get_lr.
+        InputError: an unknown name or option, or a thing that has neither get_lr nor needs_metric.
     """
     if isinstance(schedule, numbers.Real) and not isinstance(schedule, bool):
         return Constant(schedule, **options)
     made = build("schedule", schedule, **options)
-    if isinstance(made, type) or not callable(getattr(made, "get_lr", None)):
+    if isinstance(made, type) or not (hasattr(made, "get_lr") or getattr(made, "needs_metric", False)):
         raise InputError(f"schedule: {made!r} is no schedule; give a name, a rate, or a Schedule")
     return made
 

@@ -234,7 +234,7 @@ def test_s0_c2_greedy():
     low.update(1.0)
     assert [low.update(math.nan) for _ in range(4)][-1] == 1e-6
     warm = Greedy(1e-3, warmup=3, min_lr=0.0)
-    assert [warm.get_lr(), *(warm.update(1.0) for _ in range(4))] == pytest.approx([2.5e-4, 5e-4, 7.5e-4, 1e-3, 1e-3])
+    assert [warm.current(), *(warm.update(1.0) for _ in range(4))] == pytest.approx([2.5e-4, 5e-4, 7.5e-4, 1e-3, 1e-3])
     batches = Greedy(1e-3, intra_epoch=True, adjustment_frequency=4, ema_beta=0.5)
     assert [batches.update(1.0) for _ in range(4)] == pytest.approx([1e-3, 1e-3, 1e-3, 1.1e-3])
 
@@ -242,7 +242,9 @@ def test_s0_c2_greedy():
 def test_s0_c2_adaptive():
     """S0.C2: warm-up 3, up 1.2 after 3 improvements, down 0.7 after 5 without, threshold, cooldown."""
     adaptive = Adaptive(min_lr=0.0)
-    assert [adaptive.get_lr(), *(adaptive.update(1.0) for _ in range(3))] == pytest.approx([2.5e-4, 5e-4, 7.5e-4, 1e-3])
+    assert [adaptive.current(), *(adaptive.update(1.0) for _ in range(3))] == pytest.approx(
+        [2.5e-4, 5e-4, 7.5e-4, 1e-3]
+    )
     assert [adaptive.update(1.0) for _ in range(5)] == pytest.approx([1e-3] * 4 + [7e-4])
     assert [adaptive.update(v) for v in (0.9, 0.8, 0.7)] == pytest.approx([7e-4, 7e-4, 8.4e-4])
     assert [adaptive.update(v) for v in (0.6, 0.5, 0.4, 0.3, 0.2, 0.1)][-1] == 1e-3
@@ -259,7 +261,8 @@ def test_s4_07_plateau():
     assert [plateau.update(v) for v in (1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.5, 0.5)] == pytest.approx(
         [1.0, 1.0, 0.1, 0.1, 0.1, 0.05, 0.05, 0.05]
     )
-    assert sgd.lr == 0.05
+    assert sgd.lr == 0.05 and plateau.needs_metric and not hasattr(plateau, "get_lr")
+    assert isinstance(make("plateau", patience=3), Plateau)
 
 
 @pytest.mark.parametrize(
@@ -303,7 +306,7 @@ def test_faults():
         lambda: make(Schedule),
         lambda: make("cosine_annealing", Tmax=3),
         lambda: Schedule().get_lr(0),
-        lambda: Greedy().get_lr(),
+        lambda: Greedy().current(),
         lambda: Greedy(min_lr=1.0),
         lambda: Greedy(1.0).update("low"),
         lambda: Greedy().bind(3),
