@@ -276,5 +276,13 @@ def test_s0_21_every_shipped_configuration_runs_an_epoch(path, tmp_path):
     assert {p.name for p in one.folder.iterdir()} >= {"best.h5", "last.h5", "result.json"}
 
 
+@pytest.mark.parametrize(("stem", "least"), [("minimal", 0.8), ("comprehensive", 0.6)])
+def test_s0_21_what_is_shipped_learns_the_digits(stem, least, tmp_path):
+    pytest.importorskip("training.twin")
+    path = ROOT / f"examples/configs/{stem}.yaml"
+    chosen = configuration.load(path, [f"logging.folder={tmp_path}", "logging.progress=false", "logging.durable=false"])
+    assert experiment.run(chosen)[0].test["accuracy"] > least
+
+
 def test_both_configurations_are_there():
     assert [path.stem for path in CONFIGS] == ["comprehensive", "minimal"]
