@@ -77,7 +77,9 @@ def labels_of(
         raise InputError(
             f"{place}.targets: the shape is {array.shape}; give labels {shape} or one-hot {(*shape, classes)}"
         )
-    if array.dtype.kind not in "iufb" or (array.dtype.kind == "f" and not np.all(array == np.floor(array))):
+    if array.dtype.kind not in "iufb" or (
+        array.dtype.kind == "f" and not np.all(np.isfinite(array) & (array == np.floor(array)))
+    ):
         raise InputError(f"{place}.targets: they are not whole ({array.dtype}); give labels from 0 to {classes - 1}")
     labels = array.astype(np.int64)
     wrong = (labels < 0) | (labels >= classes)

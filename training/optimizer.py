@@ -130,6 +130,10 @@ class Optimizer:
         held, self.options = self.options, changed
         if not faults.found:
             self._judge(faults)
+            for slot in self._slots.values():
+                if set(slot.state) != set(self._kept()):
+                    faults.add(name, f"{value!r} needs another state than is kept; make a new optimizer")
+                    break
         if faults.found:
             self.options = held
         faults.done()
@@ -170,7 +174,7 @@ class Optimizer:
                 continue
             if any(other == name for other, _ in held):
                 faults.add(name, "the name is bound already; bind each once")
-            elif twin := next((other for other, array in held if np.may_share_memory(array, weights)), None):
+            elif twin := next((other for other, array in held if np.shares_memory(array, weights)), None):
                 faults.add(name, f"it shares memory with {twin!r}; bind each array once")
             held.append((name, weights))
             low, high = bounds.get(name, (-math.inf, math.inf))

@@ -1,8 +1,8 @@
 """Losses without targets: of currents and spikes, of weights, and of the model run once more. Definitions: features.md S0.L7-S0.L16.
 
 Those of a run look at ``of`` = "states" (every loop after every step; the start does not count), "outputs" or "spikes", and at
-``loops`` = the indices of the last axis that count, all by default. Those of weights look at ``parameters``, a shell pattern or several,
-by default whatever is called J... or weights....
+``loops`` = the indices of the last axis that count, all by default. Those of weights look at ``parameters``, a shell pattern or several;
+by default couplings J (reg_J), or these and weights (gravity).
 """
 
 from __future__ import annotations
@@ -36,7 +36,6 @@ __all__ = [
 ]
 
 Array = NDArray[Any]
-PARAMETERS = ("J*", "weights*")
 
 
 # --------------------------------------------------------------------------------------------- currents and spikes
@@ -233,16 +232,16 @@ class SpikeCountPenalty(_OfRun):
 # --------------------------------------------------------------------------------------------- weights
 
 
-def _chosen(loss: Any, model: Any) -> dict[str, Array]:
-    """The parameters that a loss looks at."""
+def _chosen(loss: Any, model: Any, usual: tuple[str, ...]) -> dict[str, Array]:
+    """The parameters that a loss looks at; ``usual``: beginnings of names, if it does not say."""
     if model is None:
         raise InputError(f"{loss.name}.model: there is none; call the loss with the model whose weights it looks at")
     parameters = model.parameters()
     if loss.parameters is None:
-        patterns = [p for p in PARAMETERS if any(name.startswith(p[:-1]) for name in parameters)]
+        patterns = [f"{p}*" for p in usual if any(name.startswith(p) for name in parameters)]
         if not patterns:
             known = ", ".join(parameters) or "none"
-            raise InputError(f"{loss.name}.parameters: none is called J or weights; name some of {known}")
+            raise InputError(f"{loss.name}.parameters: none begins with {' or '.join(usual)}; name some of {known}")
     else:
         patterns = [loss.parameters] if isinstance(loss.parameters, str) else list(loss.parameters)
     return {name: parameters[name] for name in matching(patterns, parameters, f"{loss.name}.parameters")}
@@ -267,7 +266,7 @@ class RegJ(Bounded):
     def value(self, run: Run, targets: Any, model: Any, rng: np.random.Generator | None) -> LossValue:
         """Sum, and gradients by parameter."""
         found = LossValue(0.0)
-        for name, weights in _chosen(self, model).items():
+        for name, weights in _chosen(self, model, ("J",)).items():
             over = np.abs(weights) - self.threshold
             grown = np.expm1(self.scale * np.maximum(over, 0.0))
             found.value += self.factor * float(np.sum(grown))
@@ -340,7 +339,7 @@ class GravityQuantization(Bounded):
     def value(self, run: Run, targets: Any, model: Any, rng: np.random.Generator | None) -> LossValue:
         """Mean over all chosen weights together, and gradients by parameter."""
         levels: Levels = self._levels  # type: ignore[attr-defined]
-        chosen = _chosen(self, model)
+        chosen = _chosen(self, model, ("J", "weights"))
         count = sum(weights.size for weights in chosen.values())
         found = LossValue(0.0)
         for name, weights in chosen.items():
@@ -411,14 +410,14 @@ class EnsurePostSampleDecay(Bounded):
 @register("loss", "local_expansion_loss")
 @dataclass(frozen=True)
 class LocalExpansion(Bounded):
-    """Do small differences grow (S0.L15)? The model runs twice, once with a little noise on its inputs.
+    """Do small differences grow (S0.L15)? The model runs twice, once with a little noise on its inputs, none below 0 by it.
 
     mean over examples and steps of (log sigma - log target)^2, sigma = |D(t)| / |D(t - 1)|, D = difference of the states.
     Steps before the difference is above 0 do not count. Both runs draw the same noise of their own.
 
     Args:
         target_value: of the ratio, above 0; 1 is the edge between fading and growing.
-        perturbation_scale: width of the normal noise on the inputs.
+        perturbation_scale: width of the normal noise on the inputs; in float32 take 1e-3 or more.
         per_layer: |D| of every group of ``layers`` apart, then their mean.
         layers: lists of loop indices.
         use_log_loss: False for (sigma - target)^2.
@@ -451,6 +450,9 @@ class LocalExpansion(Bounded):
         inputs = _inputs(self, run, model)
         rng = rng or np.random.default_rng(0)
         noise = rng.normal(0.0, self.perturbation_scale, inputs.shape)
+        noise = np.where((inputs >= 0.0) & (inputs + noise < 0.0), np.abs(noise), noise).astype(
+            inputs.dtype, copy=False
+        )
         seed = int(rng.integers(2**63))
         clean, moved = (model.forward(x, train=True, rng=np.random.default_rng(seed)) for x in (inputs, inputs + noise))
         apart = np.asarray(_states(self, moved), dtype=np.float64) - _states(self, clean)

@@ -168,6 +168,8 @@ def test_s0_l6_rich_margin_by_hand():
     whole += 0.2 * parts["consistency"] + 0.1 * parts["diversity"]
     assert loss(LOGITS, LABELS, rng=np.random.default_rng(5)).value == pytest.approx(whole)
     assert loss(LOGITS, LABELS).value == loss(LOGITS, LABELS).value
+    apart = loss([[0.0, 0.0], [1.0, 0.0]], [0, 1]).parts["consistency"]
+    assert apart == 0.0  # a pair with a row of zeros has the cosine 0; a row is no pair with itself
     lone = loss(LOGITS[:1], LABELS[:1])
     assert lone.parts["consistency"] == lone.parts["diversity"] == 0.0 and np.all(np.isfinite(lone.outputs))
 
@@ -330,6 +332,7 @@ def test_types_and_faults():
         lambda: TopGapLoss()(np.zeros((2, 1)), [0, 0]),
         lambda: make("cross_entropy")(Z, [[0.2, 0.2, 0.2]]),
         lambda: Loss()(Z),
+        lambda: GapLoss()(Z, [np.inf]),
     ):
         with pytest.raises(InputError):
             call()

@@ -111,6 +111,8 @@ def test_s1_04_binding():
     adam.register_trainable_weights({"b": b})
     assert list(adam.parameters()) == ["a", "b"] and adam.parameters()["a"] is a
     assert Adam([a, b]).parameters().keys() == {"0", "1"} and Adam(SmallModel()).parameters()["leak"].shape == (3,)
+    table = np.zeros((3, 2))
+    assert list(Adam({"left": table[:, 0], "right": table[:, 1]}).parameters()) == ["left", "right"]
     locked = np.zeros(2)
     locked.flags.writeable = False
     for wrong in ({"a": np.zeros(2)}, {"c": b[:2]}, {"c": [1.0]}, {"c": np.zeros(2, int)}, {"c": locked}, 7):
@@ -168,6 +170,11 @@ def test_s2_01_the_four_calls():
     assert sgd._slots["w"].gradient is buffer and not np.any(buffer)
     sgd.step()
     assert np.array_equal(w["w"], np.full(3, 0.25))
+    adam = Adam({"w": np.ones(1)})
+    adam.set_option("beta1", 0.5)
+    with pytest.raises(InputError, match="another state"):
+        adam.set_option("amsgrad", True)
+    assert adam.options["beta1"] == 0.5 and not adam.options["amsgrad"]
     for wrong in (lambda: sgd.step(w), lambda: sgd.step({"w": np.ones(3)}, w), lambda: SGD(w).step()):
         with pytest.raises(InputError):
             wrong()

@@ -30,7 +30,7 @@ class Weights:
 
 def test_s0_l7_reg_j():
     """S0.L7: w = (.3, -.5, .1) -> 0.00358767."""
-    model = Weights(J=[0.3, -0.5, 0.1], threshold=[9.0])
+    model = Weights(J=[0.3, -0.5, 0.1], threshold=[9.0], weights=[0.9])
     found = make("reg_J")(RUN, model=model)
     assert found.value == pytest.approx(0.00358767, abs=5e-9) and list(found.parameters) == ["J"]
     assert check("reg_J", RUN, model=model)
@@ -41,7 +41,7 @@ def test_s0_l7_reg_j():
         make("reg_J", parameters="treshold")(RUN, model=model)
     with pytest.raises(InputError, match="model"):
         make("reg_J")(RUN)
-    with pytest.raises(InputError, match="none is called J or weights"):
+    with pytest.raises(InputError, match="none begins with J"):
         make("reg_J")(RUN, model=Weights(tau=[1.0]))
     with pytest.warns(NotFiniteWarning):
         assert make("reg_J")(RUN, model=Weights(J=[1e6])).value == math.inf
@@ -212,6 +212,36 @@ def test_s0_l15_clean_run_detached():
     assert through(loss, SmallModel(2)) > 0.5
 
 
+def test_s0_l15_both_runs_have_the_same_noise():
+    """S0.L15: the model's own noise is no part of the difference."""
+    seen = []
+
+    class Watched(SmallModel):
+        def forward(self, inputs, train=False, rng=None):
+            seen.append(super().forward(inputs, train, rng))
+            return seen[-1]
+
+    make("local_expansion_loss")(Run(RUN.outputs, inputs=INPUTS), model=Watched(2, noise=0.1))
+    clean, moved = (run.states for run in seen)
+    assert 0.0 < np.max(np.abs(clean - moved)) < 1e-3
+
+
+def test_s0_l15_noise_keeps_inputs_from_falling_below_zero():
+    """S0.L15: inputs that count photons stay 0 or more; others are free."""
+    seen = []
+
+    class Watched(SmallModel):
+        def forward(self, inputs, train=False, rng=None):
+            seen.append(inputs)
+            return super().forward(inputs, train, rng)
+
+    counts = np.zeros((2, 5, 2))
+    counts[0, 0] = -1.0
+    make("local_expansion_loss", perturbation_scale=0.1)(Run(RUN.outputs, inputs=counts), model=Watched(2))
+    clean, moved = seen
+    assert np.array_equal(clean, counts) and np.all(moved[counts == 0.0] > 0.0) and np.all(moved != counts)
+
+
 def test_runs_that_lack_something():
     """What a regulariser needs and does not find is told."""
     bare, model = Run(RUN.outputs), SmallModel()
@@ -257,3 +287,24 @@ def test_float32_stays():
     model = Weights(J=[0.3])
     model.arrays["J"] = model.arrays["J"].astype(np.float32)
     assert make("reg_J")(run, model=model).parameters["J"].dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "exp_high_state_penalty",
+        "get_off_the_ground_loss",
+        "final_timestep_zero_mse",
+        "branching_loss",
+        "average_state_magnitude_loss",
+    ],
+)
+def test_nan_is_not_hidden(name):
+    """A nan among the states is a nan in the value, and told."""
+    broken = STATES.copy()
+    broken[1, -1, 2] = np.nan
+    with pytest.warns(NotFiniteWarning, match=name):
+        assert math.isnan(make(name)(Run(RUN.outputs, states=broken)).value)
+    for other in ("reg_J", make("gravity_quantization_loss", codebook=[0.0])):
+        with pytest.warns(NotFiniteWarning):
+            assert math.isnan(make(other)(RUN, model=Weights(J=[0.1, np.nan])).value)

@@ -239,6 +239,24 @@ def test_s0_c2_greedy():
     assert [batches.update(1.0) for _ in range(4)] == pytest.approx([1e-3, 1e-3, 1e-3, 1.1e-3])
 
 
+def test_s0_c2_mean_of_batches_is_free_of_bias():
+    """S0.C2: the running mean of 1, 0.9 is 1, 0.933: an improvement."""
+    greedy = Greedy(1e-3, intra_epoch=True, adjustment_frequency=1, ema_beta=0.5)
+    assert [greedy.update(v) for v in (1.0, 0.9, 1.2)] == pytest.approx([1.1e-3, 1.21e-3, 1.21e-3])
+
+
+def test_s0_c2_counts_are_part_of_the_state():
+    """S0.C2: improvements before and after a break are in a row."""
+    values = [1.0, 1.0, 1.0, 0.9, 0.8, 0.7, 0.6]
+    for cut in range(len(values)):
+        whole, first, second = (Adaptive(warmup=0, patience_decrease=2, cooldown=1) for _ in range(3))
+        expected = [whole.update(value) for value in values]
+        assert expected[-1] > expected[3]
+        seen = [first.update(value) for value in values[:cut]]
+        second.load_state_dict(first.state_dict())
+        assert seen + [second.update(value) for value in values[cut:]] == expected
+
+
 def test_s0_c2_adaptive():
     """S0.C2: warm-up 3, up 1.2 after 3 improvements, down 0.7 after 5 without, threshold, cooldown."""
     adaptive = Adaptive(min_lr=0.0)
