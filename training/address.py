@@ -29,6 +29,7 @@ def checked_seed(seed: Any, place: str) -> int:
 
 def stream(seed: int, *address: str | int) -> np.random.Generator:
     """The generator (Philox) of an address; the same one for equal addresses, on every machine and version of Python."""
-    digest = hashlib.blake2b("\0".join(map(repr, address)).encode(), digest_size=8).digest()
+    words = "\0".join(repr(part) if isinstance(part, str) else repr(int(part)) for part in address)
+    digest = hashlib.blake2b(words.encode(), digest_size=8).digest()
     key = np.array([seed, int.from_bytes(digest, "little")], dtype=np.uint64)
     return np.random.Generator(np.random.Philox(key=key))

@@ -157,8 +157,8 @@ class LRScheduler(Callback):
     """Give the optimizer the learning rate of a schedule (S2.22); it is logged as ``lr``.
 
     Args:
-        schedule: has ``get_lr(epoch, batch)``, or follows a metric: has ``update(value)`` and ``needs_metric``. Or a registered name, then
-            ``options`` are its options. A schedule without a rate of its own takes the optimizer's.
+        schedule: has ``get_lr(epoch, batch)``, or follows a metric: has ``needs_metric``, ``current()`` and ``update(value)``. Or a
+            registered name, then ``options`` are its options. A schedule without a rate of its own takes the optimizer's.
         by: ``epoch`` or ``batch``; None: as the schedule wants, or every epoch.
         monitor: the metric that is followed; None: the one that the schedule names. One with ``intra_epoch`` follows the loss of
             every batch.
@@ -174,7 +174,7 @@ class LRScheduler(Callback):
         if by is not None:
             faults.choice("by", by, ("epoch", "batch"))
         self.schedule = made("schedule", schedule, faults.found, **options)
-        if not faults.found and not hasattr(self.schedule, "get_lr"):
+        if not faults.found and not any(hasattr(self.schedule, name) for name in ("get_lr", "current")):
             faults.add("schedule", f"{type(self.schedule).__name__} has no get_lr(epoch, batch); give a schedule")
         faults.done()
         self.by = by or ("batch" if getattr(self.schedule, "adjust_on_batch", False) else "epoch")
@@ -194,11 +194,14 @@ class LRScheduler(Callback):
 
     def on_epoch_begin(self, state: TrainingState) -> None:
         """Set the rate of the epoch."""
-        state.optimizer.set_lr(self.schedule.get_lr(state.epoch, state.batch if self.by == "batch" else 0))
+        if self.follows:
+            state.optimizer.set_lr(self.schedule.current())
+        else:
+            state.optimizer.set_lr(self.schedule.get_lr(state.epoch, state.batch if self.by == "batch" else 0))
 
     def on_batch_begin(self, state: TrainingState) -> None:
         """Set the rate of the batch."""
-        if self.by == "batch":
+        if self.by == "batch" and not self.follows:
             state.optimizer.set_lr(self.schedule.get_lr(state.epoch, state.batch))
 
     def on_batch_end(self, state: TrainingState) -> None:

@@ -314,8 +314,9 @@ def _told(error: Any, place: str, locate: Any, changed: set[str]) -> str:
         step for step in error["loc"] if not (isinstance(step, str) and "[" in step) and step not in ("str", "dict")
     )
     where = ".".join(map(str, path))
-    line = locate(path) if locate is not None and where not in changed else None
-    head = f"{place}:{line}: {where}" if line else (where if where in changed else f"{place}: {where}")
+    by_hand = any(key == where or key.startswith(f"{where}.") for key in changed)
+    line = locate(path) if locate is not None and not by_hand else None
+    head = where if by_hand else f"{place}:{line}: {where}" if line else f"{place}: {where}"
     kind, value = error["type"], error["input"]
     if kind == "extra_forbidden":
         return (

@@ -268,17 +268,19 @@ class CallbackList(Callback):
         return {"callbacks": [[type(each).__name__, each.state_dict()] for each in self._held]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from the states of callbacks of the same classes in the same order.
+        """Go on from the states of callbacks of the same classes in the same order; those that have no state do not count.
 
         Raises:
             InputError: the callbacks are others.
         """
-        then, now = [name for name, _ in state["callbacks"]], [type(each).__name__ for each in self._held]
+        kept = [(name, held) for name, held in state["callbacks"] if held]
+        own = [each for each in self._held if each.state_dict()]
+        then, now = [name for name, _ in kept], [type(each).__name__ for each in own]
         if then != now:
             raise InputError(
                 f"callbacks: the checkpoint has {then}, this run {now}; give the same ones, in their order"
             )
-        for each, (_, held) in zip(self._held, state["callbacks"], strict=True):
+        for each, (_, held) in zip(own, kept, strict=True):
             each.load_state_dict(held)
 
     def _all(self, hook: str, given: Any, logs: dict[str, Any] | None) -> Signal:

@@ -14,9 +14,9 @@ __all__ = ["load_kind", "made", "made_metrics"]
 
 _HOMES: dict[str, tuple[str, ...]] = {
     "loss": ("losses", "regularisers"),
-    "optimizer": ("optim",),
-    "schedule": ("schedules",),
-    "metric": ("metrics",),
+    "optimizer": ("optim", "wrappers"),
+    "schedule": ("schedules", "reactive"),
+    "metric": ("metrics", "classes"),
     "surrogate": ("surrogates",),
     "callback": ("callbacks",),
     "dataset": ("datasets",),
