@@ -23,7 +23,7 @@ from pydantic import Field
 from soen_event import files
 from soen_event.errors import InputError, nearest
 from training.arguments import check_options
-from training.named import load_kind, made, made_metrics
+from training.named import made, made_metrics
 from training.registry import get
 
 __all__ = ["Config", "load", "read"]
@@ -233,7 +233,6 @@ def check(config: Config) -> list[str]:
 
 def loss_of(config: Config, faults: list[str]) -> Any:
     """The loss that a configuration means."""
-    load_kind("loss")
     from training.objective import Sum
 
     chosen = config.training.loss
@@ -258,7 +257,6 @@ def callback_of(config: Config, name: str, faults: list[str], folder: Path | Non
         if options["schedule"] is None:
             faults.append("type: missing; name a schedule, such as cosine")
             return None
-        load_kind("callback")
         from training.callbacks import LRScheduler
 
         try:
@@ -365,7 +363,6 @@ def _under(place: str, make: Any) -> list[str]:
 
 def _names(place: str, kind: str, name: str, options: Mapping[str, Any], given: tuple[str, ...]) -> list[str]:
     def look(found: list[str]) -> None:
-        load_kind(kind)
         check_options(get(kind, name), {**dict.fromkeys(given), **options}, name)
 
     return _under(place, look)

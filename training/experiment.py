@@ -32,7 +32,7 @@ from training.data import DataLoader, Dataset, split
 from training.datasets import prepare
 from training.loop import Trainer
 from training.model import Model
-from training.named import load_kind, made
+from training.named import made
 from training.stored import put_parameters
 
 __all__ = ["Outcome", "Sweep", "data_of", "network_of", "run", "sweep"]
@@ -132,7 +132,6 @@ def network_of(config: Config) -> Network:
 def _twin(config: Config, splits: dict[str, Dataset]) -> Model:
     from training.twin import Twin
 
-    load_kind("surrogate")
     chosen = config.model
     options = {"dt": chosen.dt, "dtype": chosen.dtype, **chosen.options}
     if chosen.readout is not None:

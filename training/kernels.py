@@ -71,8 +71,8 @@ def step(
 ) -> None:
     """One step of every loop: s' = keep s + gain g(phi, ib - s'), and a spike where s' reaches the threshold of an armed soma.
 
-    ``before``: s', ``after``: the same with purged somas emptied. ``held``: steps for which a soma is still held; ``armed``: 1 if its current
-    has been below ``rearm`` since its last spike; both are changed. ``pause``: steps of the absolute refractory time.
+    ``before``: s', ``after``: the same with purged somas emptied. ``held``: steps for which a soma is still held; ``armed``: 1 if its
+    current has been below ``rearm`` since its last spike; both are changed. ``pause``: steps of the absolute refractory time.
     """
     for b in range(s.shape[0]):
         for j in range(s.shape[1]):

@@ -1,4 +1,4 @@
-"""What a name in a configuration stands for, with the modules loaded that register such things."""
+"""What a name in a configuration stands for."""
 
 from __future__ import annotations
 
@@ -10,24 +10,7 @@ from typing import Any
 from soen_event.errors import InputError
 from training.arguments import build
 
-__all__ = ["load_kind", "made", "made_metrics"]
-
-_HOMES: dict[str, tuple[str, ...]] = {
-    "loss": ("losses", "regularisers"),
-    "optimizer": ("optim", "wrappers"),
-    "schedule": ("schedules", "reactive"),
-    "metric": ("metrics", "classes"),
-    "surrogate": ("surrogates",),
-    "callback": ("callbacks",),
-    "dataset": ("datasets",),
-    "encoder": ("encoders",),
-}
-
-
-def load_kind(kind: str) -> None:
-    """Import the modules whose things of this kind are registered."""
-    for home in _HOMES.get(kind, ()):
-        import_module(f"training.{home}")
+__all__ = ["made", "made_metrics"]
 
 
 def made(kind: str, given: Any, faults: list[str], **options: Any) -> Any:
@@ -36,7 +19,6 @@ def made(kind: str, given: Any, faults: list[str], **options: Any) -> Any:
     if not isinstance(given, str | Mapping) and not function and not options:
         return given
     try:
-        load_kind(kind)
         if kind == "loss":
             make: Any = import_module("training.objective").make
             return make(given, **options)

@@ -79,7 +79,9 @@ class _Lines:
 
     def step(self, f: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(flux after the step, mean over it)."""
-        return self.f_keep * f + x * (self.f_new - self.f_lost * f), self.m_keep * f + x * (self.m_new - self.m_lost * f)
+        return self.f_keep * f + x * (self.f_new - self.f_lost * f), self.m_keep * f + x * (
+            self.m_new - self.m_lost * f
+        )
 
     def back(self, f: np.ndarray, x: np.ndarray, to_f: np.ndarray, to_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Gradients by the flux before the step and by the photon, from those by flux after it and mean."""
@@ -146,7 +148,13 @@ class Twin:
         delays: str = "nearest",
         dtype: Any = "float32",
     ):
-        self.network, self.dt, self.readout, self.scale, self.width = network, float(dt), readout, float(scale), float(width)
+        self.network, self.dt, self.readout, self.scale, self.width = (
+            network,
+            float(dt),
+            readout,
+            float(scale),
+            float(width),
+        )
         self.trainable, self.delays, self.dtype = tuple(trainable), delays, np.dtype(dtype)
         self.pooling = _pooling(pooling)
         self.surrogate = _surrogate(surrogate)
@@ -176,14 +184,18 @@ class Twin:
         if not (math.isfinite(self.dt) and self.dt > 0.0):
             faults.append(f"Twin.dt: {self.dt!r} ns; give a positive time")
         elif self.dt <= hot:
-            faults.append(f"Twin.dt: {self.dt!r} ns is not longer than the longest hotspot, {hot:g} ns; give a longer step")
+            faults.append(
+                f"Twin.dt: {self.dt!r} ns is not longer than the longest hotspot, {hot:g} ns; give a longer step"
+            )
         for value, name, known in (
             (self.readout, "readout", ("current", "spikes")),
             (self.delays, "delays", ("nearest", "linear")),
             *((t, "trainable", NAMES) for t in self.trainable),
         ):
             if value not in known:
-                faults.append(f"Twin.{name}: {value!r} is not known{nearest(str(value), known)}; use {', '.join(known)}")
+                faults.append(
+                    f"Twin.{name}: {value!r} is not known{nearest(str(value), known)}; use {', '.join(known)}"
+                )
         if not (math.isfinite(self.width) and self.width > 0.0):
             faults.append(f"Twin.width: {self.width!r} I_c; give a positive current")
         if self.dtype not in (np.dtype("float32"), np.dtype("float64")):
@@ -304,9 +316,13 @@ class Twin:
         mine, faults = self.parameters(), []
         for name in {*mine, *state}:
             if name not in mine or name not in state:
-                faults.append(f"Twin.load_state_dict: {name!r} is only in {'the twin' if name in mine else 'the state'}")
+                faults.append(
+                    f"Twin.load_state_dict: {name!r} is only in {'the twin' if name in mine else 'the state'}"
+                )
             elif np.shape(state[name]) != mine[name].shape:
-                faults.append(f"Twin.load_state_dict: {name} of shape {np.shape(state[name])}, here it is {mine[name].shape}")
+                faults.append(
+                    f"Twin.load_state_dict: {name} of shape {np.shape(state[name])}, here it is {mine[name].shape}"
+                )
         if faults:
             raise InputError(faults)
         for name, array in mine.items():
@@ -359,7 +375,9 @@ class Twin:
         for line, neuron, w in self._light:
             steps, share = float(self._steps(neuron, w)), 0.0
             if self.delays == "linear" and w >= 0:
-                way = (float(arrays.latency_fs[neuron]) * 1e-6 + float(self.values["delay"][self._guide_row[w]])) / self.dt
+                way = (
+                    float(arrays.latency_fs[neuron]) * 1e-6 + float(self.values["delay"][self._guide_row[w]])
+                ) / self.dt
                 steps, share = math.floor(way), way - math.floor(way)
             ways.setdefault((int(steps), share), []).append((line, int(arrays.soma[neuron])))
         # By whole steps and share of the next: (steps, share, own lines, somas that light them), no line twice.
@@ -377,7 +395,9 @@ class Twin:
 
     # ------------------------------------------------------------------ forward
 
-    def forward(self, inputs: np.ndarray, train: bool = False, rng: np.random.Generator | None = None, smooth: Any = None) -> Run:
+    def forward(
+        self, inputs: np.ndarray, train: bool = False, rng: np.random.Generator | None = None, smooth: Any = None
+    ) -> Run:
         """Run a batch from rest.
 
         Args:
@@ -467,7 +487,9 @@ class Twin:
         outputs, pooled = self.pooling.forward(course[:, :, self._out].transpose(1, 0, 2))
         tape = None
         if train:
-            tape = _Tape(x_in, f_in, m_in, x_own, f_own, m_own, s, before, g_phi, g_i, spikes, slope, flags, light[:T], pooled)
+            tape = _Tape(
+                x_in, f_in, m_in, x_own, f_own, m_own, s, before, g_phi, g_i, spikes, slope, flags, light[:T], pooled
+            )
         return Run(
             outputs * dtype.type(self.scale),
             s.transpose(1, 0, 2),
@@ -493,7 +515,9 @@ class Twin:
         out = np.zeros((steps, len(self.channels)), dtype=self.dtype)
         unknown = [name for name in trains if name not in self._channel_of]
         if unknown:
-            raise InputError(f"Twin.encode: {unknown[0]!r} is in no channel{nearest(unknown[0], self._channel_of)}; give channels with it")
+            raise InputError(
+                f"Twin.encode: {unknown[0]!r} is in no channel{nearest(unknown[0], self._channel_of)}; give channels with it"
+            )
         first: dict[int, str] = {}
         for name, times in trains.items():
             c = self._channel_of[name]
@@ -544,7 +568,9 @@ class Twin:
             errors[name] = worst
         return errors
 
-    def _smooth_spikes(self, smooth: Any, held: Any, armed: Any, before: Any, after: Any, spikes: Any, slope: Any, flags: Any) -> None:
+    def _smooth_spikes(
+        self, smooth: Any, held: Any, armed: Any, before: Any, after: Any, spikes: Any, slope: Any, flags: Any
+    ) -> None:
         """Spikes between 0 and 1 from a smooth function; a soma counts as having spiked where it is above one half."""
         arrays = self.plan.arrays
         for d in arrays.soma.tolist():
@@ -563,7 +589,11 @@ class Twin:
     # ------------------------------------------------------------------ backward
 
     def backward(
-        self, run: Run, outputs: np.ndarray | None = None, states: np.ndarray | None = None, spikes: np.ndarray | None = None
+        self,
+        run: Run,
+        outputs: np.ndarray | None = None,
+        states: np.ndarray | None = None,
+        spikes: np.ndarray | None = None,
     ) -> dict[str, np.ndarray]:
         """Gradients of a loss by the trainable arrays.
 
@@ -577,9 +607,15 @@ class Twin:
         tape: _Tape = run.tape
         if tape is None:
             raise InputError("Twin.backward: this run kept nothing; run forward with train=True")
-        for name, grad, value in (("outputs", outputs, run.outputs), ("states", states, run.states), ("spikes", spikes, run.spikes)):
+        for name, grad, value in (
+            ("outputs", outputs, run.outputs),
+            ("states", states, run.states),
+            ("spikes", spikes, run.spikes),
+        ):
             if grad is not None and (value is None or np.shape(grad) != value.shape):
-                raise InputError(f"Twin.backward: {name} of shape {np.shape(grad)}, the run's are {None if value is None else value.shape}")
+                raise InputError(
+                    f"Twin.backward: {name} of shape {np.shape(grad)}, the run's are {None if value is None else value.shape}"
+                )
         arrays, dtype = self.plan.arrays, self.dtype
         T, B, n = tape.before.shape
         to_s = np.zeros((T + 1, B, n), dtype=dtype)
@@ -597,7 +633,9 @@ class Twin:
         if slope is None:
             slope = np.zeros((T, B, n), dtype=dtype)
             if len(arrays.soma):
-                v = (tape.before[:, :, arrays.soma] - self._threshold[arrays.soma].astype(dtype)) / dtype.type(self.width)
+                v = (tape.before[:, :, arrays.soma] - self._threshold[arrays.soma].astype(dtype)) / dtype.type(
+                    self.width
+                )
                 slope[:, :, arrays.soma] = self.surrogate.backward(v) / dtype.type(self.width)
         own = len(self._own.f_keep)
         to_phi, to_pull, to_v = (np.empty((T, B, n), dtype=dtype) for _ in range(3))
@@ -650,7 +688,9 @@ class Twin:
             elif name == "J":
                 s = tape.s[:-1].reshape(T * B, n)
                 known = self._J_row >= 0
-                np.add.at(grad, self._J_row[known], np.einsum("tc,tc->c", s[:, self._from[known]], flat[:, self._to[known]]))
+                np.add.at(
+                    grad, self._J_row[known], np.einsum("tc,tc->c", s[:, self._from[known]], flat[:, self._to[known]])
+                )
             elif name == "phi_offset":
                 grad[...] = flat.sum(axis=0)[self._rows(name)]
             elif name == "ib":
@@ -663,7 +703,9 @@ class Twin:
             elif name == "delay":
                 for line, neuron, w in self._light:
                     if w >= 0:
-                        way = (float(arrays.latency_fs[neuron]) * 1e-6 + float(self.values["delay"][self._guide_row[w]])) / self.dt
+                        way = (
+                            float(arrays.latency_fs[neuron]) * 1e-6 + float(self.values["delay"][self._guide_row[w]])
+                        ) / self.dt
                         first = 1 + math.floor(way)
                         z = tape.spikes[:, :, arrays.soma[neuron]]
                         later = to_light[first + 1 : first + 1 + T, :, line] - to_light[first : first + T, :, line]
@@ -694,17 +736,14 @@ _COLUMNS = {"phi_offset": "offset", "ib": "ib", "tau": "tau", "threshold": "thre
 
 def _apart(pairs: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
     """(line, soma) pairs in lists in which no line stands twice."""
-    out: list[tuple[set[int], list[tuple[int, int]]]] = []
+    out: list[list[tuple[int, int]]] = []
+    times: dict[int, int] = {}
     for line, soma in pairs:
-        for lines, kept in out:
-            if line not in lines:
-                break
-        else:
-            lines, kept = set(), []
-            out.append((lines, kept))
-        lines.add(line)
-        kept.append((line, soma))
-    return [kept for _, kept in out]
+        turn = times[line] = times.get(line, -1) + 1
+        if turn == len(out):
+            out.append([])
+        out[turn].append((line, soma))
+    return out
 
 
 def _compiled(name: str) -> Any:
@@ -723,5 +762,7 @@ def _surrogate(value: Any) -> Any:
 
         return get("surrogate", value)()
     if not callable(getattr(value, "backward", None)):
-        raise InputError(f"Twin.surrogate: {value!r} has no backward; give a name or an object with forward and backward")
+        raise InputError(
+            f"Twin.surrogate: {value!r} has no backward; give a name or an object with forward and backward"
+        )
     return value

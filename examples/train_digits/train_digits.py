@@ -2,12 +2,11 @@
 
     python examples/train_digits/train_digits.py [folder for the pictures]
 
-The 64 pixels of a digit (scikit-learn's scans) send up to three photons each in 36 ns. Sixty dendrites see all pixels; ten more, a digit
-each, see the currents of the sixty. Weights, couplings and offsets are trained by back-propagation through the time steps of the twin (1 ns),
-with AdamW; the answer is the dendrite with the largest mean current in 60 ns. The trained network is then run in the engines, photon by
-photon, in full precision and as a chip would hold it: weights and couplings of 4 bits, 3 % spread of critical currents, inductances and
-resistances, 1 % of biases. A linear classifier on the
-pixels stands beside it.
+The 64 pixels of a digit (scikit-learn's scans) send up to three photons each in 36 ns. A hundred dendrites see all pixels; ten more, a
+digit each, see the currents of the hundred. Weights, couplings and offsets are trained by back-propagation through the time steps of the
+twin (1 ns), with AdamW; the answer is the dendrite with the largest mean current in 60 ns. The trained network is then run in the engines,
+photon by photon, in full precision and as a chip would hold it: weights and couplings of 4 bits, 3 % spread of critical currents,
+inductances and resistances, 1 % of biases. A linear classifier on the pixels stands beside it.
 """
 
 from __future__ import annotations
@@ -30,12 +29,12 @@ from training.loop import Trainer
 from training.optim import AdamW
 from training.twin import Twin
 
-HIDDEN, STEPS, WINDOW, EPOCHS = 60, 60, 36, 25
+HIDDEN, STEPS, WINDOW, EPOCHS = 100, 60, 36, 30
 TESTED = 200  # digits that the engine runs with every fluxon an event, and on imperfect chips
 
 
 def network(seed: int = 0) -> se.Network:
-    """64 channels on 60 dendrites on 10 dendrites; random weights and couplings of either sign."""
+    """64 channels on 100 dendrites on 10 dendrites; random weights and couplings of either sign."""
     rng = np.random.default_rng(seed)
     with se.Network(name="trained digits") as net:
         for h in range(HIDDEN):
@@ -107,11 +106,18 @@ def main(folder: str | None = None) -> None:
     print(f"twin:                             {share(seen == labels[test])}")
     twin.deploy()
     flowing = np.array([answer(net, x[k], "flow") for k in test])
-    print(f"event engine, flow:               {share(flowing == labels[test])}; as the twin: {100 * np.mean(flowing == seen):.1f} %")
+    print(
+        f"event engine, flow:               {share(flowing == labels[test])}; as the twin: {100 * np.mean(flowing == seen):.1f} %"
+    )
     some = test[:TESTED]
     fluxons = np.array([answer(net, x[k]) for k in some])
-    print(f"event engine, every fluxon:       {share(fluxons == labels[some])}; as the twin: {100 * np.mean(fluxons == seen[:TESTED]):.1f} %")
-    four = {name: Levels.bits(4, -top, top) for name in ("weights", "J") if (top := float(np.abs(net.parameters()[name]).max()))}
+    same = 100 * np.mean(fluxons == seen[:TESTED])
+    print(f"event engine, every fluxon:       {share(fluxons == labels[some])}; as the twin: {same:.1f} %")
+    four = {
+        name: Levels.bits(4, -top, top)
+        for name in ("weights", "J")
+        if (top := float(np.abs(net.parameters()[name]).max()))
+    }
     held, _ = quantize(net, four)
     every = Spread(critical_current=0.03, bias=0.01, inductance=0.03, mutual=0.03, resistance=0.03)
     imperfect = spread(held, every, seed=1, out_of_range="clip")

@@ -16,7 +16,9 @@ def network(seed=0, dendrites=3, neurons=2, after="purge", kind="ri", delay=2.33
     rng = np.random.default_rng(seed)
     with se.Network() as net:
         for k in range(dendrites):
-            se.Dendrite(f"d{k}", kind=kind, ib=float(rng.uniform(1.65, 1.8)), beta_over_2pi=300, tau=float(rng.uniform(30, 90)))
+            se.Dendrite(
+                f"d{k}", kind=kind, ib=float(rng.uniform(1.65, 1.8)), beta_over_2pi=300, tau=float(rng.uniform(30, 90))
+            )
             for c in range(3):
                 se.Synapse(f"s{c}.{k}", f"d{k}", weight=float(rng.uniform(0.2, 0.8)))
         for k in range(neurons):
@@ -196,7 +198,11 @@ def test_what_it_refuses(options, told):
 
 def test_what_its_runs_refuse():
     model = twin(network())
-    for inputs, told in ((np.zeros((2, 5, 4)), "batch, steps, 3"), (np.full((1, 2, 3), np.nan), "finite"), (-np.ones((1, 2, 3)), "from 0")):
+    for inputs, told in (
+        (np.zeros((2, 5, 4)), "batch, steps, 3"),
+        (np.full((1, 2, 3), np.nan), "finite"),
+        (-np.ones((1, 2, 3)), "from 0"),
+    ):
         with pytest.raises(se.InputError, match=told):
             model.forward(inputs)
     run = model.forward(photons(0))
