@@ -127,6 +127,8 @@ class Twin:
         width: I_c, the surrogate's unit of current.
         trainable: which of weights, J, phi_offset, ib, tau, threshold, delay have gradients.
         delays: "nearest" step, or "linear" between two.
+        loading: loops that load each other through collection loops are not in the twin yet: "refuse" them, or "ignore" the loading
+            (currents are then off by some tenths of a per cent to some per cent, see ``soen check``).
         dtype: float32 or float64 of all states.
 
     Raises:
@@ -146,6 +148,7 @@ class Twin:
         width: float = 0.1,
         trainable: Iterable[str] = ("weights",),
         delays: str = "nearest",
+        loading: str = "refuse",
         dtype: Any = "float32",
     ):
         self.network, self.dt, self.readout, self.scale, self.width = (
@@ -159,7 +162,7 @@ class Twin:
         self.pooling = _pooling(pooling)
         self.surrogate = _surrogate(surrogate)
         self.plan = lower(network, resolution="flow")
-        self._refuse(network)
+        self._refuse(loading)
         arrays = self.plan.arrays
         self.n = len(self.plan.loop_ids)
         self.values = {name: np.array(value, dtype=self.dtype) for name, value in network.parameters().items()}
@@ -178,7 +181,7 @@ class Twin:
 
     # ------------------------------------------------------------------ what a network becomes
 
-    def _refuse(self, network: Network) -> None:
+    def _refuse(self, loading: str) -> None:
         arrays, faults = self.plan.arrays, []
         hot = float(arrays.det_hotspot_fs.max(initial=0)) * 1e-6
         if not (math.isfinite(self.dt) and self.dt > 0.0):
@@ -190,6 +193,7 @@ class Twin:
         for value, name, known in (
             (self.readout, "readout", ("current", "spikes")),
             (self.delays, "delays", ("nearest", "linear")),
+            (loading, "loading", ("refuse", "ignore")),
             *((t, "trainable", NAMES) for t in self.trainable),
         ):
             if value not in known:
@@ -200,6 +204,11 @@ class Twin:
             faults.append(f"Twin.width: {self.width!r} I_c; give a positive current")
         if self.dtype not in (np.dtype("float32"), np.dtype("float64")):
             faults.append(f"Twin.dtype: {self.dtype}; use float32 or float64")
+        if len(arrays.load_loop) and loading == "refuse":
+            names = ", ".join(self.plan.loop_ids[k] for k in np.flatnonzero(np.diff(arrays.load_start))[:4].tolist())
+            faults.append(
+                f"Twin.network: {names} load each other; leave collection_inductance out, or give loading='ignore'"
+            )
         if faults:
             raise InputError(faults)
 

@@ -211,3 +211,15 @@ def test_what_its_runs_refuse():
     run = model.forward(photons(0), train=True)
     with pytest.raises(se.InputError, match="outputs of shape"):
         model.backward(run, outputs=np.zeros(3))
+
+
+def test_loops_that_load_each_other():
+    with se.Network() as net:
+        for k in range(2):
+            se.Synapse(f"s{k}", f"d{k}")
+            se.Dendrite(f"d{k}")
+            se.Coupling(f"d{k}", "top", J=0.3)
+        se.Dendrite("top", collection_inductance="60 pH", collection_mutual="6.5 pH")
+    with pytest.raises(se.InputError, match="d0, d1, top load each other"):
+        Twin(net)
+    assert Twin(net, loading="ignore", dtype="float64").gradient_check(np.ones((1, 4, 2)))["weights"] < 1e-6
