@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from typing import Any
 
 from soen_event.errors import InputError
 from training.arguments import build
+from training.objective import make
 
 __all__ = ["made", "made_metrics"]
 
@@ -20,7 +20,6 @@ def made(kind: str, given: Any, faults: list[str], **options: Any) -> Any:
         return given
     try:
         if kind == "loss":
-            make: Any = import_module("training.objective").make
             return make(given, **options)
         return build(kind, given, **options)
     except InputError as error:

@@ -50,6 +50,13 @@ Array = NDArray[Any]
 # --------------------------------------------------------------------------------------------- the rules
 
 
+def _decayed(slot: Slot, gradient: Array, decay: float) -> Array:
+    """gradient + decay w, in the slot's own room."""
+    np.multiply(slot.weights, decay, out=slot.more)
+    slot.more += gradient
+    return slot.more
+
+
 @register("optimizer", "sgd", "SGD")
 class SGD(Optimizer):
     """g += weight_decay w; v = momentum v + (1 - dampening) g, at first v = g; w -= lr v (S1.02, S2.02).
@@ -83,9 +90,7 @@ class SGD(Optimizer):
     def _change(self, slot: Slot, gradient: Array, lr: float, decay: float) -> None:
         work, options = slot.work, self.options
         if decay:
-            np.multiply(slot.weights, decay, out=slot.more)
-            slot.more += gradient
-            gradient = slot.more
+            gradient = _decayed(slot, gradient, decay)
         momentum = options["momentum"]
         if momentum:
             velocity = slot.state["velocity"]
@@ -142,9 +147,7 @@ class Adam(Optimizer):
         if decay and self.decoupled:
             slot.weights *= 1.0 - lr * decay
         elif decay:
-            np.multiply(slot.weights, decay, out=slot.more)
-            slot.more += gradient
-            gradient = slot.more
+            gradient = _decayed(slot, gradient, decay)
         m *= beta1
         np.multiply(gradient, 1.0 - beta1, out=work)
         m += work
@@ -221,9 +224,7 @@ class RMSprop(Optimizer):
     def _change(self, slot: Slot, gradient: Array, lr: float, decay: float) -> None:
         work, options, rho = slot.work, self.options, self.options["decay"]
         if decay:
-            np.multiply(slot.weights, decay, out=slot.more)
-            slot.more += gradient
-            gradient = slot.more
+            gradient = _decayed(slot, gradient, decay)
         v = slot.state["v"]
         v *= rho
         np.multiply(gradient, gradient, out=work)

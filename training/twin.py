@@ -30,7 +30,8 @@ from soen_event.errors import InputError, nearest
 from soen_event.plan import DARK, lower
 from training import kernels
 from training.model import Run
-from training.readout import Pooling, pooling
+from training.readout import Pooling
+from training.readout import pooling as pooling_of
 
 if TYPE_CHECKING:
     from soen_event.network import Network
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 __all__ = ["Twin"]
 
 NAMES = ("weights", "J", "phi_offset", "ib", "tau", "threshold", "delay")
-DENSE = 0.04  # share of connections from which on a matrix is kept dense
 
 
 @dataclass
@@ -159,7 +159,7 @@ class Twin:
             float(width),
         )
         self.trainable, self.delays, self.dtype = tuple(trainable), delays, np.dtype(dtype)
-        self.pooling = _pooling(pooling)
+        self.pooling = pooling_of(pooling)
         self.surrogate = _surrogate(surrogate)
         self.plan = lower(network, resolution="flow")
         self._refuse(loading)
@@ -300,6 +300,11 @@ class Twin:
         fs = 0 if w < 0 else int(arrays.latency_fs[neuron] + arrays.guide_delay_fs[w])
         return round(fs * 1e-6 / self.dt)
 
+    def _way(self, neuron: int, w: int) -> float:
+        """The same for waveguide ``w`` with its trained delay, not rounded."""
+        latency = float(self.plan.arrays.latency_fs[neuron]) * 1e-6
+        return (latency + float(self.values["delay"][self._guide_row[w]])) / self.dt
+
     # ------------------------------------------------------------------ parameters
 
     def parameters(self) -> dict[str, np.ndarray]:
@@ -384,9 +389,7 @@ class Twin:
         for line, neuron, w in self._light:
             steps, share = float(self._steps(neuron, w)), 0.0
             if self.delays == "linear" and w >= 0:
-                way = (
-                    float(arrays.latency_fs[neuron]) * 1e-6 + float(self.values["delay"][self._guide_row[w]])
-                ) / self.dt
+                way = self._way(neuron, w)
                 steps, share = math.floor(way), way - math.floor(way)
             ways.setdefault((int(steps), share), []).append((line, int(arrays.soma[neuron])))
         # By whole steps and share of the next: (steps, share, own lines, somas that light them), no line twice.
@@ -712,10 +715,7 @@ class Twin:
             elif name == "delay":
                 for line, neuron, w in self._light:
                     if w >= 0:
-                        way = (
-                            float(arrays.latency_fs[neuron]) * 1e-6 + float(self.values["delay"][self._guide_row[w]])
-                        ) / self.dt
-                        first = 1 + math.floor(way)
+                        first = 1 + math.floor(self._way(neuron, w))
                         z = tape.spikes[:, :, arrays.soma[neuron]]
                         later = to_light[first + 1 : first + 1 + T, :, line] - to_light[first : first + T, :, line]
                         grad[self._guide_row[w]] += (z[: len(later)] * later).sum() / self.dt
@@ -759,10 +759,6 @@ def _compiled(name: str) -> Any:
     from soen_event.engine.jit import compile_function
 
     return compile_function(getattr(kernels, name), persistent=True)
-
-
-def _pooling(value: str | Pooling) -> Pooling:
-    return pooling(value)
 
 
 def _surrogate(value: Any) -> Any:
