@@ -110,8 +110,12 @@ def rest_phase(rest: Any, shape: Any, scale: Any, levels: Any, row: int, phi: fl
     k = 0.0
     if ib < threshold:
         k = math.sqrt(1.0 - ib / threshold)
+    return between(rest, 3 * row, k * NODES, y)
+
+
+def between(rest: Any, table: int, x: float, y: float) -> float:
+    """What stands in a table of phases at place ``x`` of its first axis, 0 to NODES, and at folded flux ``y``; bilinear."""
     n = NODES
-    x = k * n
     j = int(x)
     if j >= n:
         j = n - 1
@@ -121,7 +125,7 @@ def rest_phase(rest: Any, shape: Any, scale: Any, levels: Any, row: int, phi: fl
     if m >= n:
         m = n - 1
     g = w - m
-    at = 3 * row * (n + 1) * (n + 1) + j * (n + 1) + m
+    at = table * (n + 1) * (n + 1) + j * (n + 1) + m
     low = rest[at] + g * (rest[at + 1] - rest[at])
     at += n + 1
     high = rest[at] + g * (rest[at + 1] - rest[at])
@@ -139,26 +143,10 @@ def late_and_lag(rest: Any, shape: Any, scale: Any, row: int, phi: float, u: flo
         return -LINE * r, 0.0
     effective = phi + scale[row, 6]
     y, _ = fold_flux(effective, 1)
-    n = NODES
-    x = n * math.sqrt(u / U_TOP)
-    j = int(x)
-    if j >= n:
-        j = n - 1
-        x = 1.0 * n
-    f = x - j
-    w = y * 2.0 * n
-    m = int(w)
-    if m >= n:
-        m = n - 1
-    g = w - m
-    at = (3 * row + 1) * (n + 1) * (n + 1) + j * (n + 1) + m
-    low = rest[at] + g * (rest[at + 1] - rest[at])
-    high = rest[at + n + 1] + g * (rest[at + n + 2] - rest[at + n + 1])
-    late = low + f * (high - low)
-    at += (n + 1) * (n + 1)
-    low = rest[at] + g * (rest[at + 1] - rest[at])
-    high = rest[at + n + 1] + g * (rest[at + n + 2] - rest[at + n + 1])
-    return late, low + f * (high - low)
+    x = NODES * math.sqrt(u / U_TOP)
+    if x > NODES:
+        x = 1.0 * NODES
+    return between(rest, 3 * row + 1, x, y), between(rest, 3 * row + 2, x, y)
 
 
 def leaked(leak: float, psi_before: float, psi_now: float, fraction: float) -> float:

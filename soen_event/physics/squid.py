@@ -133,6 +133,27 @@ def junction_slope(
     return (half_i + k - v1 - math.sin(d1)) / beta_c, (half_i - k - v2 - math.sin(d2)) / beta_c
 
 
+def junction_step(
+    d1: float, v1: float, d2: float, v2: float, half_i: float, flux: float, q: float, beta_c: float, h: float
+) -> tuple:
+    """Both junctions ``h`` tau_0 later, by fourth-order Runge-Kutta: (d1, v1, d2, v2)."""
+    a1, a2 = junction_slope(d1, v1, d2, v2, half_i, flux, q, beta_c)
+    w1 = v1 + 0.5 * h * a1
+    w2 = v2 + 0.5 * h * a2
+    b1, b2 = junction_slope(d1 + 0.5 * h * v1, w1, d2 + 0.5 * h * v2, w2, half_i, flux, q, beta_c)
+    x1 = v1 + 0.5 * h * b1
+    x2 = v2 + 0.5 * h * b2
+    c1, c2 = junction_slope(d1 + 0.5 * h * w1, x1, d2 + 0.5 * h * w2, x2, half_i, flux, q, beta_c)
+    y1 = v1 + h * c1
+    y2 = v2 + h * c2
+    e1, e2 = junction_slope(d1 + h * x1, y1, d2 + h * x2, y2, half_i, flux, q, beta_c)
+    d1 += h / 6.0 * (v1 + 2.0 * w1 + 2.0 * x1 + y1)
+    d2 += h / 6.0 * (v2 + 2.0 * w2 + 2.0 * x2 + y2)
+    v1 += h / 6.0 * (a1 + 2.0 * b1 + 2.0 * c1 + e1)
+    v2 += h / 6.0 * (a2 + 2.0 * b2 + 2.0 * c2 + e2)
+    return d1, v1, d2, v2
+
+
 def running_rate(i: float, phi: float, b: float, beta_c: float, d1: float, d2: float, step: float) -> float:
     """Mean phase rate r = 2 pi f tau_0 of the SQUID at constant current and flux, on the branch reached from rest.
 
@@ -153,28 +174,9 @@ def running_rate(i: float, phi: float, b: float, beta_c: float, d1: float, d2: f
     h = step
     limit = 200000.0
     while t < limit:
-        a1, a2 = junction_slope(d1, v1, d2, v2, half_i, flux, q, beta_c)
-        p1 = d1 + 0.5 * h * v1
-        p2 = d2 + 0.5 * h * v2
-        w1 = v1 + 0.5 * h * a1
-        w2 = v2 + 0.5 * h * a2
-        b1, b2 = junction_slope(p1, w1, p2, w2, half_i, flux, q, beta_c)
-        p1 = d1 + 0.5 * h * w1
-        p2 = d2 + 0.5 * h * w2
-        x1 = v1 + 0.5 * h * b1
-        x2 = v2 + 0.5 * h * b2
-        c1, c2 = junction_slope(p1, x1, p2, x2, half_i, flux, q, beta_c)
-        p1 = d1 + h * x1
-        p2 = d2 + h * x2
-        y1 = v1 + h * c1
-        y2 = v2 + h * c2
-        e1, e2 = junction_slope(p1, y1, p2, y2, half_i, flux, q, beta_c)
         m0 = 0.5 * (d1 + d2)
         s0 = 0.5 * (v1 + v2)
-        d1 += h / 6.0 * (v1 + 2.0 * w1 + 2.0 * x1 + y1)
-        d2 += h / 6.0 * (v2 + 2.0 * w2 + 2.0 * x2 + y2)
-        v1 += h / 6.0 * (a1 + 2.0 * b1 + 2.0 * c1 + e1)
-        v2 += h / 6.0 * (a2 + 2.0 * b2 + 2.0 * c2 + e2)
+        d1, v1, d2, v2 = junction_step(d1, v1, d2, v2, half_i, flux, q, beta_c, h)
         m1 = 0.5 * (d1 + d2)
         if m1 >= target:  # place the crossing on the cubic through both ends and their slopes
             s1 = 0.5 * (v1 + v2)
@@ -263,20 +265,7 @@ def turn_shape(i: float, phi: float, b: float, beta_c: float, d1: float, d2: flo
     area = 0.0
     m1 = fold
     while t < 200000.0:
-        a1, a2 = junction_slope(d1, v1, d2, v2, half_i, flux, q, beta_c)
-        w1 = v1 + 0.5 * h * a1
-        w2 = v2 + 0.5 * h * a2
-        b1, b2 = junction_slope(d1 + 0.5 * h * v1, w1, d2 + 0.5 * h * v2, w2, half_i, flux, q, beta_c)
-        x1 = v1 + 0.5 * h * b1
-        x2 = v2 + 0.5 * h * b2
-        c1, c2 = junction_slope(d1 + 0.5 * h * w1, x1, d2 + 0.5 * h * w2, x2, half_i, flux, q, beta_c)
-        y1 = v1 + h * c1
-        y2 = v2 + h * c2
-        e1, e2 = junction_slope(d1 + h * x1, y1, d2 + h * x2, y2, half_i, flux, q, beta_c)
-        d1 += h / 6.0 * (v1 + 2.0 * w1 + 2.0 * x1 + y1)
-        d2 += h / 6.0 * (v2 + 2.0 * w2 + 2.0 * x2 + y2)
-        v1 += h / 6.0 * (a1 + 2.0 * b1 + 2.0 * c1 + e1)
-        v2 += h / 6.0 * (a2 + 2.0 * b2 + 2.0 * c2 + e2)
+        d1, v1, d2, v2 = junction_step(d1, v1, d2, v2, half_i, flux, q, beta_c, h)
         m0 = m1
         m1 = 0.5 * (d1 + d2)
         bottleneck = fold + target - math.pi
