@@ -1,156 +1,580 @@
-"""What every loop of the twin does in one step, forward and back; compiled, since it is nearly all of the twin's time.
+"""What the twin does in one step, forward and back; compiled, since it is nearly all of the twin's time.
 
-Arrays are (batch, loops). The source function is that of the engines (:func:`soen_event.physics.source.source_at`).
+Arrays are (batch, loops), of the twin's own float type, and so is the arithmetic. The source functions are :mod:`training.rates`.
+
+Photons come as a list of events. A detector's flux f after a step and its mean m over it follow from the flux f0 before it and the
+photon x (0 to 1): f = keep f0 + x (new - lost f0), m likewise, so an event adds something to both, and all else is decay. Lines with
+equal decays (a *group*) therefore need one filter a loop, fed with W's row of a line when it sees a photon, and no product with all W.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from soen_event.physics.source import source_at
+import numpy as np
 
-FREE, MAY = 1, 2  # bits of ``flags``: the loop is not held after a spike; it may spike
+from soen_event.physics.source import PLACE
+from training.rates import (
+    A_EDGE,
+    A_MAP,
+    A_MAX,
+    A_PER,
+    CELL_AT,
+    LEVEL_AT,
+    LEVEL_PER,
+    LEVELS,
+    MIRROR,
+    N_A,
+    SHIFT,
+    Y_EDGE,
+    Y_MAP,
+    Y_PER,
+)
 
-
-def implicit(
-    c: float, gain: float, phi: float, ib: float, row: int, tol: float, shape: Any, scale: Any, cells: Any, levels: Any
-) -> tuple:
-    """The current x = c + gain g(phi, ib - x) to ``tol``, and g's derivatives there: (x, dg/dphi, dg/di).
-
-    g grows with its current, so there is one solution; Newton's steps from c come down on it from above, but near the onset.
-    """
-    r, g_phi, g_i, u, _, _ = source_at(shape, scale, cells, levels, row, phi, ib - c)
-    if u <= 0.0 or r <= 0.0:
-        return c, 0.0, 0.0
-    low = c
-    high = c + gain * r
-    x = c + gain * r / (1.0 + gain * g_i)
-    for _ in range(80):
-        r, g_phi, g_i, u, _, _ = source_at(shape, scale, cells, levels, row, phi, ib - x)
-        off = x - c - gain * r
-        if off > 0.0:
-            high = x
-        else:
-            low = x
-        change = off / (1.0 + gain * g_i)
-        if abs(change) <= tol and r > 0.0:
-            return x - change, g_phi, g_i
-        new = x - change
-        if u <= 0.0 or new <= low or new >= high:
-            new = 0.5 * (low + high)
-        if high - low <= 1.0e-15 or new == x:
-            break
-        x = new
-    return x, g_phi, g_i
+# Rows of loops; of somas; of somas, integers. Columns of ways of light; of lines.
+KEEP, GAIN, KNEE, IB, KEEP_SLOPE, GAIN_SLOPE = range(6)
+THRESHOLD, REARM = range(2)
+LOOP, PURGE, PAUSE = range(3)
+LINE, STEPS = range(2)
+F_KEEP, F_NEW, F_LOST, M_KEEP, M_NEW, M_LOST = range(6)
+FREE, MAY = 1, 2  # bits of ``flags``: the soma is not held empty after a spike; it may spike
 
 
-def step(
+def rises(
+    b: int,
+    first: int,
+    stop: int,
+    table: int,
     s: Any,
     phi: Any,
+    push: Any,
+    lift: Any,
+    loops: Any,
+    place: Any,
+    scale: Any,
+    levels: Any,
+    cells: Any,
+    edges: Any,
+    maps: Any,
+    units: Any,
+    room: Any,
+    active: Any,
+    after: Any,
+    by_phi: Any,
+    by_s: Any,
+    risen: Any,
+) -> None:
+    """The currents of sample b's loops ``first`` to ``stop``, of one ``table``, at the end of a step: x = c + gain g(phi, i), c = keep s.
+
+    i is the SQUID's current halfway: if g were as at its onset, 2 sqrt(f kappa u), all the way, sqrt(u) would fall evenly, by gain
+    sqrt(f kappa) in a step. KNEE is half of this; a = sqrt(u) from a^2 + 2 knee a = u at c. Near the onset, where g's slope has no bound
+    and along which currents slide, x stops at the onset itself. ``by_phi``, ``by_s``: dx/dphi, dx/ds; ``risen``: gain dx/dgain.
+
+    Two passes: where is every loop above its onset, and what do those that are gain? ``room`` (3, loops + 1), ``active``: of the latter.
+    ``units``: 0, 1/2, 1, 2, 3 in the arrays' own type, so that nothing is computed in another.
+    """
+    zero, half, one, two, three = units[0], units[1], units[2], units[3], units[4]
+    kept = by_phi.shape[0] > 0
+    pushed = push.shape[0] > 0
+    lifted = lift.shape[0] > 0
+    mirror = place[table, MIRROR] == 1
+    n_level = place[table, LEVELS] - 1
+    level_at = place[table, LEVEL_AT]
+    per, shift = scale[table, LEVEL_PER], scale[table, SHIFT]
+    count = 0
+    for j in range(first, stop):
+        c = loops[KEEP, j] * s[b, j]
+        e = loops[IB, j] - c
+        if pushed:
+            c += push[b, j]
+            e -= push[b, j]
+        if lifted:
+            e += lift[b, j]
+        flux = phi[b, j] + shift * e
+        side = -one
+        if mirror:
+            flux -= np.floor(flux + half)
+            y = half - abs(flux)
+            if flux >= zero:  # y falls with the flux
+                side = one
+        else:
+            y = flux - np.floor(flux)
+        x = y * per
+        k = min(int(x), n_level)
+        t = x - np.int16(k)  # int16, or else float32 would become float64
+        at = (level_at + 4 * k) & PLACE
+        c1, c2, c3 = levels[at + 1], levels[at + 2], levels[at + 3]
+        far = e - (levels[at] + t * (c1 + t * (c2 + t * c3)))
+        after[b, j] = c
+        if kept:
+            by_phi[b, j] = zero
+            by_s[b, j] = loops[KEEP, j]
+        room[0, count] = far
+        room[1, count] = y
+        room[2, count] = -side * (c1 + t * (two * c2 + three * t * c3)) * per
+        room[3, count] = side
+        active[count] = j
+        if far > zero:
+            count += 1
+    if risen.shape[0] > 0:
+        for j in range(first, stop):
+            risen[b, j] = zero
+    cell_at, n_a = place[table, CELL_AT], place[table, N_A]
+    y_map, a_map = place[table, Y_MAP], place[table, A_MAP]
+    y_edge, a_edge = place[table, Y_EDGE], place[table, A_EDGE]
+    y_per, a_per, a_max = scale[table, Y_PER], scale[table, A_PER], scale[table, A_MAX]
+    for i in range(count):
+        j = active[i] & PLACE
+        far = room[0, i]
+        y = room[1, i]
+        k = int(maps[(y_map + int(y * y_per)) & PLACE])
+        if y >= edges[(y_edge + 2 * k + 2) & PLACE]:
+            k += 1
+        at = (y_edge + 2 * k) & PLACE
+        y_width = edges[at + 1]
+        t = (y - edges[at]) * y_width
+        knee = loops[KNEE, j]
+        w = math.sqrt(knee * knee + far)
+        a = far / (knee + w)
+        beyond = zero
+        if a > a_max:
+            beyond = half * (a * a - a_max * a_max)
+            a = a_max
+        m = int(maps[(a_map + int(a * a_per)) & PLACE])
+        if a >= edges[(a_edge + 2 * m + 2) & PLACE]:
+            m += 1
+        at = (a_edge + 2 * m) & PLACE
+        a_width = edges[at + 1]
+        v = (a - edges[at]) * a_width
+        at = (cell_at + 16 * (k * n_a + m)) & PLACE
+        t2 = t * t
+        v2 = v * v
+        p0 = (cells[at] + t * cells[at + 1]) + t2 * (cells[at + 2] + t * cells[at + 3])
+        p1 = (cells[at + 4] + t * cells[at + 5]) + t2 * (cells[at + 6] + t * cells[at + 7])
+        p2 = (cells[at + 8] + t * cells[at + 9]) + t2 * (cells[at + 10] + t * cells[at + 11])
+        p3 = (cells[at + 12] + t * cells[at + 13]) + t2 * (cells[at + 14] + t * cells[at + 15])
+        gain = loops[GAIN, j]
+        added = gain * ((p0 + v * p1) + v2 * (p2 + v * p3) + beyond)
+        if added >= far:
+            after[b, j] += far
+            if kept:
+                by_phi[b, j] = -room[2, i]
+                by_s[b, j] = loops[KEEP, j] * shift * room[2, i]
+        elif added > zero:
+            after[b, j] += added
+            if risen.shape[0] > 0:
+                risen[b, j] = added
+            if kept:
+                t_2 = two * t
+                t_3 = three * t2
+                q0 = cells[at + 1] + t_2 * cells[at + 2] + t_3 * cells[at + 3]
+                q1 = cells[at + 5] + t_2 * cells[at + 6] + t_3 * cells[at + 7]
+                q2 = cells[at + 9] + t_2 * cells[at + 10] + t_3 * cells[at + 11]
+                q3 = cells[at + 13] + t_2 * cells[at + 14] + t_3 * cells[at + 15]
+                by_a = (p1 + two * v * p2 + three * v2 * p3) * a_width
+                if beyond > zero:
+                    by_a = far / (knee + w)
+                by_far = half * by_a / w
+                by_flux = -room[3, i] * ((q0 + v * q1) + v2 * (q2 + v * q3)) * y_width - by_far * room[2, i]
+                by_phi[b, j] = gain * by_flux
+                by_s[b, j] = loops[KEEP, j] * (one - gain * (by_far + shift * by_flux))
+
+
+def events(
+    x: Any, first: Any, where: Any, lines: Any, start: Any, line: Any, to_f: Any, to_m: Any, f: Any, last: Any
+) -> int:
+    """The photons of ``x`` (batch, steps, channels) as events on lines: how many, or -1 for a number that is negative or not finite.
+
+    Channel c is seen by lines ``where[first[c]:first[c + 1]]``, and a line sees one channel. Written: ``start`` (batch, steps + 1), places
+    in ``line``, ``to_f`` and ``to_m``; ``f`` (batch, lines), flux after step ``last``. Nothing but ``start`` if these are too short.
+    """
+    n = 0
+    room = line.shape[0]
+    for b in range(x.shape[0]):
+        for k in range(x.shape[1]):
+            start[b, k] = n
+            for c in range(x.shape[2]):
+                v = x[b, k, c]
+                if v != 0.0:
+                    if not (v > 0.0 and v < math.inf):
+                        return -1
+                    for at in range(first[c], first[c + 1]):
+                        if n < room:
+                            line[n] = where[at]
+                            to_f[n] = v
+                            if v > 1.0:
+                                to_f[n] = 1.0
+                        n += 1
+        start[b, x.shape[1]] = n
+    if n > room:
+        return n
+    for b in range(x.shape[0]):
+        for k in range(x.shape[1]):
+            for at in range(start[b, k], start[b, k + 1]):
+                j = line[at]
+                v = to_f[at]
+                before = f[b, j]
+                if last[b, j] < k:
+                    before *= lines[j, F_KEEP] ** (k - last[b, j])
+                to_m[at] = v * (lines[j, M_NEW] - lines[j, M_LOST] * before)
+                to_f[at] = v * (lines[j, F_NEW] - lines[j, F_LOST] * before)
+                f[b, j] = lines[j, F_KEEP] * before + to_f[at]
+                last[b, j] = k + 1
+    return n
+
+
+def filtered(groups: Any, filters: Any, b: int, phi: Any) -> None:
+    """Add the filters' fluxes to ``phi`` and let them decay by a step."""
+    for g in range(groups.shape[0]):
+        mean = groups[g, 1]
+        keep = groups[g, 0]
+        for j in range(phi.shape[1]):
+            v = filters[g, b, j]
+            phi[b, j] += mean * v
+            filters[g, b, j] = keep * v
+
+
+def filtered_back(groups: Any, filters: Any, b: int, to_phi: Any) -> None:
+    """:func:`filtered` backwards."""
+    for g in range(groups.shape[0]):
+        mean = groups[g, 1]
+        keep = groups[g, 0]
+        for j in range(to_phi.shape[1]):
+            filters[g, b, j] = keep * filters[g, b, j] + mean * to_phi[b, j]
+
+
+def feed(
+    k: int, start: Any, line: Any, to_f: Any, to_m: Any, group: Any, groups: Any, W: Any, filters: Any, phi: Any
+) -> None:
+    """Step k of lines that are lit from outside: what their filters (groups, batch, loops) add to the flux ``phi``."""
+    for b in range(phi.shape[0]):
+        filtered(groups, filters, b, phi)
+        for at in range(start[b, k], start[b, k + 1]):
+            row = line[at]
+            g = group[row]
+            by_f = to_f[at]
+            by_m = to_m[at]
+            for j in range(phi.shape[1]):
+                v = W[row, j]
+                filters[g, b, j] += by_f * v
+                phi[b, j] += by_m * v
+
+
+def feed_back(
+    k: int, start: Any, line: Any, to_f: Any, to_m: Any, group: Any, groups: Any, filters: Any, to_phi: Any, to_W: Any
+) -> None:
+    """:func:`feed` backwards. ``filters``: gradients by them after the step; on return before it."""
+    for b in range(to_phi.shape[0]):
+        for at in range(start[b, k], start[b, k + 1]):
+            row = line[at]
+            g = group[row]
+            by_f = to_f[at]
+            by_m = to_m[at]
+            for j in range(to_phi.shape[1]):
+                to_W[row, j] += by_f * filters[g, b, j] + by_m * to_phi[b, j]
+        filtered_back(groups, filters, b, to_phi)
+
+
+def shine(
+    light: Any, f: Any, kept: Any, mean: Any, group: Any, lines: Any, groups: Any, W: Any, filters: Any, phi: Any
+) -> None:
+    """One step of lines that neurons light. ``light``: their photons; ``f``: their flux, changed; ``kept``: what it was.
+
+    With groups their filters add to ``phi``; without (lines of many decays) ``mean`` is filled, for a product with W.
+    """
+    for b in range(phi.shape[0]):
+        filtered(groups, filters, b, phi)
+        for row in range(light.shape[1]):
+            before = f[b, row]
+            kept[b, row] = before
+            f[b, row] = lines[row, F_KEEP] * before
+            mean[b, row] = lines[row, M_KEEP] * before
+            x = min(light[b, row], lines.dtype.type(1.0))
+            if x > 0.0:
+                by_f = x * (lines[row, F_NEW] - lines[row, F_LOST] * before)
+                by_m = x * (lines[row, M_NEW] - lines[row, M_LOST] * before)
+                f[b, row] += by_f
+                mean[b, row] += by_m
+                if groups.shape[0] > 0:
+                    g = group[row]
+                    for j in range(phi.shape[1]):
+                        v = W[row, j]
+                        filters[g, b, j] += by_f * v
+                        phi[b, j] += by_m * v
+
+
+def shine_back(
+    light: Any,
+    kept: Any,
+    group: Any,
+    lines: Any,
+    groups: Any,
+    filters: Any,
+    to_phi: Any,
+    to_mean: Any,
+    to_f: Any,
+    to_light: Any,
+    to_W: Any,
+) -> None:
+    """:func:`shine` backwards. ``to_mean``: gradient by the lines' means; ``to_f``: by their fluxes, changed. ``to_light`` is filled."""
+    for b in range(to_phi.shape[0]):
+        for row in range(light.shape[1]):
+            before = kept[b, row]
+            by_f = to_f[b, row]
+            by_m = to_mean[b, row]
+            f_new = lines[row, F_NEW] - lines[row, F_LOST] * before
+            m_new = lines[row, M_NEW] - lines[row, M_LOST] * before
+            x = light[b, row]
+            to_light[b, row] = 0.0
+            if x <= 1.0:
+                to_light[b, row] = by_f * f_new + by_m * m_new
+            x = min(x, lines.dtype.type(1.0))
+            to_f[b, row] = by_f * (lines[row, F_KEEP] - x * lines[row, F_LOST]) + by_m * (
+                lines[row, M_KEEP] - x * lines[row, M_LOST]
+            )
+            if x > 0.0 and groups.shape[0] > 0:
+                g = group[row]
+                f_new *= x
+                m_new *= x
+                for j in range(to_phi.shape[1]):
+                    to_W[row, j] += f_new * filters[g, b, j] + m_new * to_phi[b, j]
+        filtered_back(groups, filters, b, to_phi)
+
+
+def couple(s: Any, start: Any, source: Any, J: Any, phi: Any) -> None:
+    """Add to the fluxes ``phi`` what couplings bring: ``start[j]`` to ``start[j + 1]`` lead to loop j."""
+    for b in range(phi.shape[0]):
+        for j in range(phi.shape[1]):
+            for at in range(start[j], start[j + 1]):
+                phi[b, j] += J[at] * s[b, source[at]]
+
+
+def couple_back(s: Any, start: Any, source: Any, J: Any, to_phi: Any, pull: Any, to_J: Any) -> None:
+    """:func:`couple` backwards: adds to ``pull`` (by s) and to ``to_J``."""
+    for b in range(to_phi.shape[0]):
+        for j in range(to_phi.shape[1]):
+            value = to_phi[b, j]
+            if value != 0.0:
+                for at in range(start[j], start[j + 1]):
+                    pull[b, source[at]] += J[at] * value
+                    to_J[at] += s[b, source[at]] * value
+
+
+def advance(
+    k: int,
+    s: Any,
+    phi: Any,
+    push: Any,
+    lift: Any,
+    loops: Any,
+    spans: Any,
+    somas: Any,
+    soma: Any,
     held: Any,
     armed: Any,
-    ib: Any,
-    row: Any,
-    keep: Any,
-    gain: Any,
-    threshold: Any,
-    rearm: Any,
-    purge: Any,
-    pause: Any,
-    tol: float,
-    shape: Any,
+    width: float,
+    smooth: bool,
+    mix: Any,
+    mixed: Any,
+    way_start: Any,
+    ways: Any,
+    share: Any,
+    light: Any,
+    place: Any,
     scale: Any,
-    cells: Any,
     levels: Any,
-    before: Any,
+    cells: Any,
+    edges: Any,
+    maps: Any,
+    units: Any,
+    room: Any,
+    active: Any,
     after: Any,
-    g_phi: Any,
-    g_i: Any,
+    by_phi: Any,
+    by_s: Any,
+    risen: Any,
+    before: Any,
     spikes: Any,
+    slope: Any,
     flags: Any,
 ) -> None:
-    """One step of every loop: s' = keep s + gain g(phi, ib - s'), and a spike where s' reaches the threshold of an armed soma.
+    """Step k of every loop, and a spike where s' reaches the threshold of an armed soma; its light goes to later steps of ``light``.
 
-    ``before``: s', ``after``: the same with purged somas emptied. ``held``: steps for which a soma is still held; ``armed``: 1 if its
-    current has been below ``rearm`` since its last spike; both are changed. ``pause``: steps of the absolute refractory time.
+    ``push``, ``lift``: noise of currents and of biases (of no length: none): s' = keep s + push + gain g(phi, ib + lift - s').
+    ``spans``: (first, stop, table) of loops.
+    ``mix``: shares of what the current of one loop changes by that reach the current of another, ``mixed``: (to, from).
+    Arrays of somas are (batch, neurons). ``held``: steps for which a soma is still held; ``armed``: 1 if its current has been below
+    REARM since its last spike. ``smooth``: spikes are a sigmoid of s', with its ``slope``. For the rest see :func:`rises`.
     """
+    zero, one = units[0], units[2]
     for b in range(s.shape[0]):
-        for j in range(s.shape[1]):
-            flag = 0
-            now = 0.0
-            slope_phi = 0.0
-            slope_i = 0.0
-            waits = held[b, j]
+        for n in range(spans.shape[0]):
+            rises(
+                b,
+                spans[n, 0],
+                spans[n, 1],
+                spans[n, 2],
+                s,
+                phi,
+                push,
+                lift,
+                loops,
+                place,
+                scale,
+                levels,
+                cells,
+                edges,
+                maps,
+                units,
+                room,
+                active,
+                after,
+                by_phi,
+                by_s,
+                risen,
+            )
+        if mix.shape[0] > 0:
+            for m in range(soma.shape[1]):
+                if held[b, m] > 0 and soma[PURGE, m] == 1:
+                    after[b, soma[LOOP, m]] = zero
+            for j in range(s.shape[1]):
+                phi[b, j] = after[b, j] - s[b, j]  # the flux is not needed any more
+            for at in range(mix.shape[0]):
+                after[b, mixed[at, 0]] += mix[at] * phi[b, mixed[at, 1]]
+        for m in range(soma.shape[1]):
+            j = soma[LOOP, m]
+            waits = held[b, m]
+            now = after[b, j]
+            if waits == 0 and armed[b, m] == 1 and now < somas[THRESHOLD, m] and not smooth:  # as nearly always
+                before[b, m] = now
+                spikes[b, m] = zero
+                flags[b, m] = FREE | MAY
+                continue
+            flag = FREE
             if waits > 0:
-                held[b, j] = waits - 1
-            if waits == 0 or purge[j] == 0:
-                now, slope_phi, slope_i = implicit(
-                    keep[j] * s[b, j], gain[j], phi[b, j], ib[j], row[j], tol, shape, scale, cells, levels
-                )
-                flag = FREE
-            before[b, j] = now
-            spike = 0.0
-            if now < rearm[j]:
-                armed[b, j] = 1
-            if armed[b, j] == 1 and flag == FREE:
+                held[b, m] = waits - 1
+                if soma[PURGE, m] == 1:
+                    flag = 0
+                    after[b, j] = zero
+                    if by_phi.shape[0] > 0:
+                        by_phi[b, j] = zero
+                        by_s[b, j] = zero
+                    if risen.shape[0] > 0:
+                        risen[b, j] = zero
+            now = after[b, j]
+            before[b, m] = now
+            spikes[b, m] = zero
+            if now < somas[REARM, m]:
+                armed[b, m] = 1
+            if armed[b, m] == 1 and flag == FREE:
                 if waits == 0:
                     flag = FREE | MAY
-                if now >= threshold[j]:
-                    armed[b, j] = 0
+                    if smooth:
+                        z = 1.0 / (1.0 + math.exp(-4.0 * (now - somas[THRESHOLD, m]) / width))
+                        spikes[b, m] = z
+                        slope[b, m] = 4.0 * z * (1.0 - z) / width
+                if now >= somas[THRESHOLD, m]:
+                    armed[b, m] = 0
                     if waits == 0:
-                        spike = 1.0
-                        held[b, j] = pause[j]
-                        if purge[j] == 1:
-                            now = 0.0
-                            armed[b, j] = 1
-            after[b, j] = now
-            g_phi[b, j] = slope_phi
-            g_i[b, j] = slope_i
-            spikes[b, j] = spike
-            flags[b, j] = flag
+                        held[b, m] = soma[PAUSE, m]
+                        armed[b, m] = soma[PURGE, m]
+                        if not smooth:
+                            spikes[b, m] = one
+            flags[b, m] = flag
+            spike = spikes[b, m]
+            if spike > zero:
+                if soma[PURGE, m] == 1:
+                    after[b, j] = now * (one - spike)
+                for at in range(way_start[m], way_start[m + 1]):
+                    later = k + 1 + ways[at, STEPS]
+                    light[later, b, ways[at, LINE]] += (one - share[at]) * spike
+                    if share[at] > zero:
+                        light[later + 1, b, ways[at, LINE]] += share[at] * spike
 
 
-def back(
-    after: Any,
-    before: Any,
-    spike_slope: Any,
-    spikes: Any,
+def retreat(
+    k: int,
+    pull: Any,
     to_spikes: Any,
-    g_phi: Any,
-    g_i: Any,
+    s: Any,
+    before: Any,
+    spikes: Any,
+    slope: Any,
     flags: Any,
-    keep: Any,
-    gain: Any,
-    purge: Any,
+    by_phi: Any,
+    by_s: Any,
+    risen: Any,
+    loops: Any,
+    units: Any,
+    soma: Any,
+    mix: Any,
+    mixed: Any,
+    way_start: Any,
+    ways: Any,
+    share: Any,
+    to_light: Any,
+    to_x: Any,
     to_phi: Any,
-    to_s: Any,
-    to_before: Any,
-    to_v: Any,
+    to_offset: Any,
+    to_ib: Any,
+    to_tau: Any,
+    to_threshold: Any,
+    to_steps: Any,
 ) -> None:
-    """One step of :func:`step`, backwards.
+    """:func:`advance` backwards. ``pull``: gradient by the currents after the step; on return by those before it, but for couplings.
 
-    ``after``: gradient by the current after the step; ``to_spikes``: by the spikes; ``spike_slope``: derivative of a spike by its current.
-    Returned: by flux, by the current before the step (but for what couplings add), by what s' is made of, and by the threshold's distance.
+    ``to_light``: ring of gradients by the light of later steps; ``to_x``: room, (2, loops). ``to_phi`` is filled, the others are sums
+    over batch and steps: gradients by offsets, biases, decay times, thresholds, steps of ways; of no length: not asked for.
     """
-    for b in range(after.shape[0]):
-        for j in range(after.shape[1]):
-            flag = flags[b, j]
-            pull = after[b, j]
-            to_z = to_spikes[b, j]
-            if purge[j] == 1:
-                to_z -= before[b, j] * pull
-                pull *= 1.0 - spikes[b, j]
-            moved = 0.0
-            if flag & MAY:
-                moved = spike_slope[b, j] * to_z
-            to_v[b, j] = moved
-            pull += moved
-            if flag & FREE:
-                pull /= 1.0 + gain[j] * g_i[b, j]
-                to_phi[b, j] = gain[j] * pull * g_phi[b, j]
-                to_s[b, j] = keep[j] * pull
-                to_before[b, j] = pull
-            else:
-                to_phi[b, j] = 0.0
-                to_s[b, j] = 0.0
-                to_before[b, j] = 0.0
+    ring = to_light.shape[0]
+    one = units[2]
+    for b in range(s.shape[0]):
+        for m in range(soma.shape[1]):
+            j = soma[LOOP, m]
+            to_z = to_spikes[b, m]
+            spike = spikes[b, m]
+            for at in range(way_start[m], way_start[m + 1]):
+                later = k + 1 + ways[at, STEPS]
+                first = to_light[later % ring, b, ways[at, LINE]]
+                to_z += (one - share[at]) * first
+                if to_steps.shape[0] > 0:
+                    second = to_light[(later + 1) % ring, b, ways[at, LINE]]
+                    to_z += share[at] * second
+                    to_steps[at] += spike * (second - first)
+            value = pull[b, j]
+            if soma[PURGE, m] == 1:
+                to_z -= before[b, m] * value
+                value *= one - spike
+            if flags[b, m] & MAY:
+                moved = slope[b, m] * to_z
+                to_threshold[m] -= moved
+                value += moved
+            pull[b, j] = value
+        if mix.shape[0] == 0 and to_offset.shape[0] == 0:  # nothing but weights and couplings
+            for j in range(s.shape[1]):
+                value = pull[b, j]
+                to_phi[b, j] = value * by_phi[b, j]
+                pull[b, j] = value * by_s[b, j]
+            continue
+        for j in range(s.shape[1]):
+            to_x[0, j] = pull[b, j]
+            to_x[1, j] = 0.0
+        for at in range(mix.shape[0]):
+            to_x[0, mixed[at, 1]] += mix[at] * pull[b, mixed[at, 0]]
+            to_x[1, mixed[at, 1]] += mix[at] * pull[b, mixed[at, 0]]
+        for m in range(soma.shape[1]):
+            if flags[b, m] & FREE == 0:  # its current was held at zero
+                to_x[0, soma[LOOP, m]] = 0.0
+        for j in range(s.shape[1]):
+            value = to_x[0, j]
+            by_flux = value * by_phi[b, j]
+            by_start = value * by_s[b, j]
+            to_phi[b, j] = by_flux
+            pull[b, j] = by_start - to_x[1, j]
+            if to_offset.shape[0] > 0:
+                by_start /= loops[KEEP, j]
+                to_offset[j] += by_flux
+                to_ib[j] += value - by_start
+                if risen.shape[0] > 0:
+                    to_tau[j] += loops[KEEP_SLOPE, j] * s[b, j] * by_start + loops[GAIN_SLOPE, j] * value * risen[b, j]

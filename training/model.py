@@ -17,6 +17,7 @@ class Run:
     ``outputs``: what the losses compare with targets: (B, C), or (B, T, C) where every step has an output. ``states``: current of every
     loop, (B, T + 1, n) (step 0 is the start), or None. ``spikes``: (B, T, k) of every neuron, or None. ``tape``: the model's own.
     ``inputs``: what was run, (B, T, n_in), for losses that run the model once more (S0.L12, S0.L15); None if it is not kept.
+    ``end``: the model's state after the last step, to go on from.
     """
 
     outputs: np.ndarray
@@ -24,6 +25,7 @@ class Run:
     spikes: np.ndarray | None = None
     tape: Any = None
     inputs: np.ndarray | None = None
+    end: Any = None
 
 
 @dataclass

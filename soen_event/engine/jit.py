@@ -37,7 +37,10 @@ _ENGINE = tuple(
 _KEPT = {
     "soen_event/engine": (("windows", "events", "crew"), _ENGINE),
     "hardware": (("junctions",), (*_ENGINE, "hardware/junctions.py")),
-    "training": (("kernels",), ("soen_event/physics/*", "soen_event/engine/jit.py", "training/kernels.py")),
+    "training": (
+        ("kernels",),
+        ("soen_event/physics/source.py", "soen_event/engine/jit.py", "training/kernels.py", "training/rates.py"),
+    ),
 }
 
 
@@ -66,6 +69,8 @@ def _compiled_function(module: str, name: str, persistent: bool) -> Any:
             namespace[key] = value
     # No array is made inside the kernels, so none needs counting: without Numba's reference counts the event loop is twice as fast.
     options: dict[str, Any] = {"cache": persistent, "nogil": True, "forceinline": not persistent, "_nrt": False}
+    if module.startswith("training."):
+        options["error_model"] = "numpy"
     return numba.njit(**options)(copy)
 
 

@@ -115,16 +115,8 @@ def flux_cell(shape: Any, scale: Any, cells: Any, row: int, phi: float) -> tuple
     return k, (y - cells[at]) * per, per * direction
 
 
-def rate_in_cell(shape: Any, scale: Any, cells: Any, row: int, u: float, k: int, t: float, per: float) -> tuple:
-    """Rate at distance ``u`` > 0 above the level where :func:`flux_cell` says: (r, dr/du at constant flux, dr/dphi at constant u).
-
-    Beyond the table (u > A_MAX^2) the rate goes on with the slope 1/2 of two shunts in parallel.
-    """
-    beyond = 0.0
-    if u > scale[row, U_MAX]:
-        beyond = u - scale[row, U_MAX]
-        u = scale[row, U_MAX]
-    a = math.sqrt(u)
+def rate_at_root(shape: Any, scale: Any, cells: Any, row: int, a: float, k: int, t: float, per: float) -> tuple:
+    """Rate where a = sqrt(u), at most A_MAX, and :func:`flux_cell` say: (r, dr/da, dr/dphi at constant u); a tiny negative rate is left."""
     n_a = shape[row, N_A]
     n_y = shape[row, N_Y]
     first = shape[row, CELL_AT]
@@ -148,6 +140,20 @@ def rate_in_cell(shape: Any, scale: Any, cells: Any, row: int, u: float, k: int,
     r = (p0 + s * p1) + s2 * (p2 + s * p3)
     r_a = ((p1 + 2.0 * s * p2) + 3.0 * s2 * p3) * per_a
     r_phi = ((q0 + s * q1) + s2 * (q2 + s * q3)) * per
+    return r, r_a, r_phi
+
+
+def rate_in_cell(shape: Any, scale: Any, cells: Any, row: int, u: float, k: int, t: float, per: float) -> tuple:
+    """Rate at distance ``u`` > 0 above the level where :func:`flux_cell` says: (r, dr/du at constant flux, dr/dphi at constant u).
+
+    Beyond the table (u > A_MAX^2) the rate goes on with the slope 1/2 of two shunts in parallel.
+    """
+    beyond = 0.0
+    if u > scale[row, U_MAX]:
+        beyond = u - scale[row, U_MAX]
+        u = scale[row, U_MAX]
+    a = math.sqrt(u)
+    r, r_a, r_phi = rate_at_root(shape, scale, cells, row, a, k, t, per)
     if beyond > 0.0:
         return r + 0.5 * beyond, 0.5, r_phi
     if r < 0.0:

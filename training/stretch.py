@@ -1,0 +1,349 @@
+"""A stretch of steps of the twin: the state at its ends, what is kept of it, and the way back through it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from soen_event.errors import InputError
+from training import kernels
+
+if TYPE_CHECKING:
+    from training.twin import Twin
+
+__all__ = ["State", "Stretch"]
+
+
+@dataclass
+class State:
+    """All that the twin carries from step to step, of a batch. ``s``: currents; ``f``, ``f_own``: fluxes of lines from outside and of own
+    lines; ``light``: photons on own lines in the steps to come (steps, batch, lines); ``held``, ``armed``: of somas.
+    """
+
+    s: np.ndarray
+    f: np.ndarray
+    f_own: np.ndarray
+    light: np.ndarray
+    held: np.ndarray
+    armed: np.ndarray
+
+    def copy(self) -> State:
+        return State(*(getattr(self, name).copy() for name in self.__dataclass_fields__))
+
+    def take(self, samples: Any) -> State:
+        """The state of some samples of the batch."""
+        alone = (self.s[samples], self.f[samples], self.f_own[samples])
+        return State(*alone, self.light[:, samples], self.held[samples], self.armed[samples])
+
+
+class Draws(NamedTuple):
+    """Noise of a stretch, (steps, batch, loops) or of no length: of fluxes, currents and biases."""
+
+    phi: np.ndarray
+    s: np.ndarray
+    ib: np.ndarray
+
+    @classmethod
+    def of(cls, sizes: Mapping[str, float], shape: tuple[int, int, int], dtype: Any, rng: Any) -> Draws:
+        """From standard deviations."""
+        rows = []
+        for name in cls._fields:
+            size = sizes.get(name, 0.0)
+            if size > 0.0:
+                noise = rng.standard_normal(shape, dtype=dtype)
+                noise *= dtype.type(size)
+                rows.append(noise)
+            else:
+                rows.append(np.zeros((shape[0], 0, 0), dtype=dtype))
+        return cls(*rows)
+
+
+class Stretch:
+    """Runs a twin over some steps from a state. After it: ``s`` (T + 1, B, n), ``spikes`` (T, B, k), and ``end``, the state then.
+
+    With ``train`` it keeps what :meth:`back` needs: three arrays of (T, B, n) and what neurons and lines do.
+
+    Raises:
+        InputError: photons that are negative or not finite.
+    """
+
+    def __init__(self, twin: Twin, x: np.ndarray, state: State, train: bool, smooth: bool, draws: Draws):
+        wire, dtype, model = twin.wiring, twin.dtype, twin.model
+        (B, T, _), n, neurons, own = x.shape, twin.n, model.soma.shape[1], len(wire.own)
+        self.twin, self.T, self.B, self.smooth, self.train = twin, T, B, smooth, train
+        self._events(x, state)
+        longest = wire.ways.longest
+        light = self.light = twin.room.zeros((T + longest, B, own), dtype)
+        light[:longest] = state.light
+        if own and len(wire.shine[1][1]):
+            light[:T] += _lit(x, wire.shine[1], own).transpose(1, 0, 2)
+        s = self.s = twin.room.empty((T + 1, B, n), dtype)
+        s[0] = state.s
+        kept, tau = (T if train else 0), (T if train and "tau" in twin.trainable else 0)
+        none = np.zeros((0, 0), dtype=dtype)
+        self.by_phi, self.by_s = (twin.room.empty((kept, B, n), dtype) for _ in range(2))
+        self.risen = twin.room.empty((tau, B, n), dtype)
+        self.f_own = twin.room.empty((T if train else 1, B, own), dtype)
+        self.mean = twin.room.empty((T if train and not len(wire.own.groups) else 1, B, own), dtype)
+        self.before, self.spikes = (twin.room.empty((T, B, neurons), dtype) for _ in range(2))
+        self.slope = twin.room.empty((T if smooth else 1, B, neurons), dtype)
+        self.flags = twin.room.empty((T, B, neurons), np.uint8)
+        end = self.end = state.copy()
+        feeds, feeds_own = wire.outside.start(state.f), wire.own.start(state.f_own)
+        feed, shine, couple, advance = (compiled(name) for name in ("feed", "shine", "couple", "advance"))
+        phi, more = np.empty((B, n), dtype=dtype), np.empty((B, n), dtype=dtype)
+        table = twin.rates
+        room, active = np.empty((4, n + 1), dtype=dtype), np.empty(n + 1, dtype=np.int64)
+        mix, mixed = twin.mixing
+        for k in range(T):
+            phi[...] = model.offset
+            if len(draws.phi[k]):
+                phi += draws.phi[k]
+            if self.dense_mean is not None:
+                np.matmul(self.dense_mean[k], wire.outside.W, out=more)
+                phi += more
+            else:
+                lines = wire.outside
+                feed(k, self.start, self.line, self.to_f, self.to_m, lines.group, lines.groups, lines.W, feeds, phi)
+            if own:
+                lines = wire.own
+                mean = self.mean[k if len(self.mean) > 1 else 0]
+                f_own = self.f_own[k if train else 0]
+                shine(
+                    light[k], end.f_own, f_own, mean, lines.group, lines.answers, lines.groups, lines.W, feeds_own, phi
+                )
+                if not len(lines.groups):
+                    np.matmul(mean, lines.W, out=more)
+                    phi += more
+            if wire.dense:
+                np.matmul(s[k], model.C, out=more)
+                phi += more
+            elif len(wire.source):
+                couple(s[k], wire.into, wire.source, model.J, phi)
+            advance(
+                k,
+                s[k],
+                phi,
+                draws.s[k],
+                draws.ib[k],
+                model.loops,
+                twin.spans,
+                model.somas,
+                model.soma,
+                end.held,
+                end.armed,
+                twin.width,
+                smooth,
+                mix,
+                mixed,
+                wire.ways.start,
+                wire.ways.ways,
+                wire.ways.share,
+                light,
+                table.place,
+                table.scale,
+                table.levels,
+                table.cells,
+                table.edges,
+                table.maps,
+                model.units,
+                room,
+                active,
+                s[k + 1],
+                self.by_phi[k] if train else none,
+                self.by_s[k] if train else none,
+                self.risen[k] if tau else none,
+                self.before[k],
+                self.spikes[k],
+                self.slope[k if smooth else 0],
+                self.flags[k],
+            )
+        end.s = s[T].copy()
+        end.f = self.f_after
+        end.light = light[T:].copy()
+
+    def _events(self, x: np.ndarray, state: State) -> None:
+        """What lines from outside see: a list of events, or, for lines of many decays, their mean fluxes (T, B, lines)."""
+        wire, dtype = self.twin.wiring, self.twin.dtype
+        lines, (B, T, _) = wire.outside, x.shape
+        first, where, matrix = wire.shine[0]
+        if matrix is not None:
+            x = np.minimum(x @ matrix.astype(dtype), dtype.type(1.0))
+        f, last = state.f.copy(), np.zeros(state.f.shape, dtype=np.int64)
+        self.start = np.zeros((B, T + 1), dtype=np.int64)
+        events = compiled("events")
+        count = self.twin.most_events
+        for _ in range(2):  # once more if there are more than ever before
+            self.line = np.empty(count, dtype=np.int64)
+            self.to_f, self.to_m = np.empty(count, dtype=dtype), np.empty(count, dtype=dtype)
+            found = events(x, first, where, lines.answers, self.start, self.line, self.to_f, self.to_m, f, last)
+            if found < 0:
+                raise InputError("Twin.forward: inputs that are not finite numbers from 0; give photons in each step")
+            if found <= count:
+                break
+            self.twin.most_events = count = found + found // 8
+        self.f_after = f * lines.answers[:, kernels.F_KEEP] ** (T - last)
+        self.dense_mean: np.ndarray | None = None
+        if not len(lines.groups) and len(lines):
+            mean, f, at = np.empty((T, B, len(lines)), dtype=dtype), state.f, np.arange(B)
+            added, told = np.zeros((T, B, len(lines)), dtype=dtype), np.zeros((T, B, len(lines)), dtype=dtype)
+            step = np.repeat(np.tile(np.arange(T), B), np.diff(self.start, axis=1).reshape(-1))
+            sample = np.repeat(at, self.start[:, -1] - self.start[:, 0])
+            added[step, sample, self.line], told[step, sample, self.line] = self.to_f, self.to_m
+            for k in range(T):
+                mean[k] = lines.answers[:, kernels.M_KEEP] * f + told[k]
+                f = lines.answers[:, kernels.F_KEEP] * f + added[k]
+            self.dense_mean = mean
+
+    def back(self, adjoint: Adjoint, to_outputs: np.ndarray | None, to_s: Any, to_z: Any, first: int) -> None:
+        """Backwards through the stretch, whose first step is step ``first`` of the run. ``adjoint``: gradients so far, changed.
+
+        ``to_outputs``: (B, T, outputs), by what is read out; ``to_s``: (B, T + 1, n), by the currents, the first not of this stretch;
+        ``to_z``: (B, T, neurons), by the spikes.
+        """
+        twin, wire, model, dtype = self.twin, self.twin.wiring, self.twin.model, self.twin.dtype
+        neurons, own, B, n = model.soma.shape[1], len(wire.own), self.B, twin.n
+        retreat, feed_back, shine_back, couple_back = (
+            compiled(name) for name in ("retreat", "feed_back", "shine_back", "couple_back")
+        )
+        pull, none = adjoint.pull, np.zeros((0, 0), dtype=dtype)
+        to_phi, to_mean, more = (np.empty(shape, dtype=dtype) for shape in ((B, n), (B, own), (B, n)))
+        to_spikes, room = np.empty((B, neurons), dtype=dtype), np.empty((2, n))
+        width, threshold = dtype.type(twin.width), model.somas[kernels.THRESHOLD].astype(dtype)
+        slope = np.empty((B, neurons), dtype=dtype)
+        mix, mixed = twin.mixing
+        ring, out = adjoint.to_light.shape[0], adjoint
+        for k in range(self.T - 1, -1, -1):
+            if twin.truncate and (first + k + 1) % twin.truncate == 0:
+                adjoint.cut()
+            to_spikes.fill(0.0)
+            if to_outputs is not None:
+                if twin.readout == "current":
+                    twin.add_columns(pull, to_outputs[:, k])
+                else:
+                    twin.add_columns(to_spikes, to_outputs[:, k])
+            if to_s is not None:
+                pull += to_s[:, k + 1]
+            if to_z is not None:
+                to_spikes += to_z[:, k]
+            if self.smooth:
+                slope = self.slope[k]
+            elif neurons:
+                np.subtract(self.before[k], threshold, out=slope)
+                slope /= width
+                slope = twin.surrogate.backward(slope)
+                slope /= width
+            retreat(
+                first + k,
+                pull,
+                to_spikes,
+                self.s[k],
+                self.before[k],
+                self.spikes[k],
+                slope,
+                self.flags[k],
+                self.by_phi[k],
+                self.by_s[k],
+                self.risen[k] if len(self.risen) else none,
+                model.loops,
+                model.units,
+                model.soma,
+                mix,
+                mixed,
+                wire.ways.start,
+                wire.ways.ways,
+                wire.ways.share,
+                adjoint.to_light,
+                room,
+                to_phi,
+                out.offset,
+                out.ib,
+                out.tau,
+                out.threshold,
+                out.steps,
+            )
+            if wire.dense:
+                np.matmul(to_phi, model.C.T, out=more)
+                pull += more
+                out.C += self.s[k].T @ to_phi
+            elif len(wire.source):
+                couple_back(self.s[k], wire.into, wire.source, model.J, to_phi, pull, out.J)
+            if self.dense_mean is not None:
+                out.W[0] += self.dense_mean[k].T @ to_phi
+            else:
+                lines = wire.outside
+                feed_back(
+                    k,
+                    self.start,
+                    self.line,
+                    self.to_f,
+                    self.to_m,
+                    lines.group,
+                    lines.groups,
+                    out.feeds[0],
+                    to_phi,
+                    out.W[0],
+                )
+            if own:
+                lines = wire.own
+                np.matmul(to_phi, lines.W.T, out=to_mean)
+                shine_back(
+                    self.light[k],
+                    self.f_own[k],
+                    lines.group,
+                    lines.answers,
+                    lines.groups,
+                    out.feeds[1],
+                    to_phi,
+                    to_mean,
+                    adjoint.to_f,
+                    adjoint.to_light[(first + k) % ring],
+                    out.W[1],
+                )
+                if not len(lines.groups):
+                    out.W[1] += self.mean[k].T @ to_phi
+
+
+class Adjoint:
+    """Gradients on the way back: by the state (``pull`` by currents, ``to_f`` by own fluxes, ``feeds`` by filters, ``to_light`` a ring of
+    steps), and sums by what the twin is made of.
+    """
+
+    def __init__(self, twin: Twin, batch: int):
+        wire, dtype, n = twin.wiring, twin.dtype, twin.n
+        self.pull = np.zeros((batch, n), dtype=dtype)
+        self.to_f = np.zeros((batch, len(wire.own)), dtype=dtype)
+        self.feeds = [np.zeros((len(lines.groups), batch, n), dtype=dtype) for lines in (wire.outside, wire.own)]
+        self.to_light = np.zeros((wire.ways.longest + 1, batch, len(wire.own)), dtype=dtype)
+        self.W = [np.zeros_like(lines.W) for lines in (wire.outside, wire.own)]
+        self.C = np.zeros((n, n) if wire.dense else (0, 0), dtype=dtype)
+        self.J = np.zeros(len(wire.source), dtype=dtype)
+        asked = n if {"phi_offset", "ib", "tau"} & set(twin.trainable) else 0
+        self.offset, self.ib, self.tau = np.zeros(asked), np.zeros(asked), np.zeros(asked)
+        self.threshold = np.zeros(twin.model.soma.shape[1])
+        self.steps = np.zeros(len(wire.ways.line) if twin.delays == "linear" else 0)
+
+    def cut(self) -> None:
+        """Forget the gradients by the state: what comes before is taken as given."""
+        for array in (self.pull, self.to_f, *self.feeds, self.to_light):
+            array.fill(0.0)
+
+
+def _lit(x: np.ndarray, shine: tuple, lines: int) -> np.ndarray:
+    """Photons on lines, (batch, steps, lines), from those in channels; not cut at one."""
+    first, where, matrix = shine
+    if matrix is not None:
+        return x @ matrix.astype(x.dtype)
+    out = np.zeros((*x.shape[:2], lines), dtype=x.dtype)
+    out[:, :, where] = x[:, :, np.repeat(np.arange(len(first) - 1), np.diff(first))]
+    return out
+
+
+def compiled(name: str) -> Any:
+    """One of the kernels."""
+    from soen_event.engine.jit import compile_function
+
+    return compile_function(getattr(kernels, name), persistent=True)
