@@ -261,8 +261,7 @@ def parallel_of(config: Config) -> DataParallel | None:
     chosen = config.training
     if chosen.shards is None and chosen.workers is None:
         return None
-    given = {} if chosen.shards is None else {"shards": chosen.shards}
-    return DataParallel(workers=chosen.workers, **given)
+    return DataParallel(workers=chosen.workers, shards=4 if chosen.shards is None else chosen.shards)
 
 
 def callback_of(config: Config, name: str, faults: list[str], folder: Path | None = None) -> Any:

@@ -279,6 +279,7 @@ class DataParallel:
         self._bound: _Bound | None = None
         self._sent = 0  # tasks that took the model along
         self._told: set[str] = set()
+        self._tried: Any = None  # loss whose functions were
         self._threads: Any = None
 
     def __repr__(self) -> str:
@@ -377,7 +378,6 @@ class DataParallel:
         if self._bound is not None:
             _forget(self._bound.token)
         self._bound, self._sent, self._threads = None, 0, None
-        self._told.clear()
 
     def close(self) -> None:
         """End the processes of its own when they have done what they do; the next step starts new ones."""
@@ -505,9 +505,9 @@ class DataParallel:
 
     def _judge_function(self, loss: Any, outputs: np.ndarray, targets: Any, bounds: list[Node]) -> None:
         """Whether functions that stand for losses are means over samples, tried on the first batch."""
-        if self.paired == "allow" or "functions" in self._told:
+        if self.paired == "allow" or self._tried is loss:
             return
-        self._told.add("functions")
+        self._tried = loss
         parts = getattr(loss, "losses", None)
         for each in parts.values() if isinstance(parts, Mapping) else [loss]:
             if isinstance(each, FunctionLoss):

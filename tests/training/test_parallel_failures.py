@@ -1,0 +1,174 @@
+"""Data-parallel training when something goes wrong: errors, dead workers, signals, kills, and what is left then."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from breakable import Breakable
+from test_parallel import bits, trained
+from tiny_model import Accuracy, CrossEntropy, Momentum, Tiny, blobs
+
+from soen_event.errors import InputError
+from training import callbacks as c
+from training import checkpoint
+from training.loop import Trainer
+from training.parallel import DataParallel, WorkerDied
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def two():
+    with DataParallel(workers=2) as parallel:
+        yield parallel
+
+
+def poisoned():
+    x, y = blobs(24)
+    x[13] = 99.0
+    return x, y
+
+
+def test_errors_in_a_worker_come_through(two):
+    for parallel in (DataParallel(), two):
+        with pytest.raises(InputError) as told:
+            trained(parallel, Breakable("input"), poisoned())
+        assert told.value.faults[1] == "Breakable.other: wrong too; mend it" and len(told.value.faults) == 2
+        assert "of 4 (DataParallel)" in told.value.__notes__[0]
+        with pytest.raises(RuntimeError, match=r"Odd: this and that\n(.|\n)*breakable.py"):
+            trained(parallel, Breakable("odd"), poisoned())
+    assert trained(two) == trained(DataParallel())  # the workers are still there
+
+
+def test_s2_27_a_worker_that_dies_leaves_weights_and_checkpoint_and_the_run_can_be_finished(tmp_path):
+    calm = trained(DataParallel(), data=poisoned())
+    last = tmp_path / "last.h5"
+    (tmp_path / "once").write_text("")
+    with DataParallel(workers=2) as parallel:
+
+        def trainer(model):
+            model.noise = {"s": 0.1}
+            keep = c.ModelCheckpoint(tmp_path / "best.h5", "val_loss", last=last, every_steps=1, durable=False)
+            return Trainer(
+                model, Momentum(0.1), None, [Accuracy()], [keep], loss=CrossEntropy(), seed=3, parallel=parallel,
+                progress=False,
+            )  # fmt: skip
+
+        x, y = poisoned()
+        model = Breakable("exit", str(tmp_path / "once"))
+        with pytest.raises(WorkerDied, match=r"exit code 7(.|\n)*the last checkpoint is .*last.h5"):
+            trainer(model).fit((x, y), (x[:11], y[:11]), 3, batch_size=8)
+        held = checkpoint.load(last)
+        assert {name: array.tobytes() for name, array in held["model"].items()} == bits(model)
+        again = trainer(Breakable("exit", str(tmp_path / "once")))
+        history = again.fit((x, y), (x[:11], y[:11]), 3, batch_size=8, resume=last)
+    assert (bits(again.model), history) == calm
+
+
+def test_a_checkpoint_knows_its_shards_but_not_its_workers(tmp_path, two):
+    data = blobs(20)
+
+    def trainer(parallel):
+        return Trainer(Tiny(), Momentum(), loss=CrossEntropy(), parallel=parallel, progress=False)
+
+    whole = trainer(DataParallel())
+    whole.fit(data, epochs=4)
+    half = trainer(two)
+    half.fit(data, epochs=2)
+    path = half.save(tmp_path / "half.h5")
+    for other in (DataParallel(shards=3), None):
+        with pytest.raises(InputError, match="was written with shards = 4"):
+            trainer(other).fit(data, epochs=4, resume=path)
+    rest = trainer(DataParallel())
+    rest.fit(data, epochs=4, resume=path)
+    assert bits(rest.model) == bits(whole.model)
+
+
+SCRIPT = """
+import sys
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+from breakable import Slow
+from tiny_model import Accuracy, CrossEntropy, Momentum, blobs
+from training.callbacks import Callback, Interruption, ModelCheckpoint
+from training.loop import Trainer
+from training.parallel import DataParallel
+import numpy as np
+
+class Tell(Callback):
+    def on_batch_end(self, state):
+        if state.epoch == 0 and state.batch == 1:
+            print(*state.trainer.parallel._pool._processes, flush=True)
+
+if __name__ == "__main__":
+    folder, workers, polite = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "polite"
+    model, last = Slow(), folder / "last.h5"
+    model.noise["s"] = 0.05
+    keep = ModelCheckpoint(folder / "best.h5", "val_loss", last=last, every_steps=1, durable=False)
+    heard = [Interruption()] if polite else []
+    t = Trainer(model, Momentum(0.05), None, [Accuracy()], [Tell(), keep, *heard], loss=CrossEntropy(), progress=False, seed=3,
+                parallel=DataParallel(workers=workers))
+    data = blobs(24)
+    t.fit(data, data, 3, batch_size=7, resume=last if last.exists() else None)
+    np.savez(folder / ("stopped.npz" if polite and heard[0].requested else "end.npz"), **model.parameters())
+"""
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+
+
+def gone(pids, within=10.0):
+    end = time.monotonic() + within
+    while any(alive(pid) for pid in pids) and time.monotonic() < end:
+        time.sleep(0.05)
+    return not any(alive(pid) for pid in pids)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
+@pytest.mark.parametrize("how", ["kill", "Ctrl-C", "polite Ctrl-C"])
+def test_s2_27_no_orphans_and_a_killed_run_with_workers_ends_in_the_same_bits(tmp_path, how):
+    """SIGKILL of the parent, a Ctrl-C with and without a callback that hears it; then resumed with another number of workers."""
+    script = tmp_path / "run.py"
+    script.write_text(SCRIPT.format(tests=str(Path(__file__).parent)))
+
+    def start(workers):
+        return subprocess.Popen(
+            [sys.executable, script, tmp_path, str(workers), "polite" if how.startswith("polite") else "plain"],
+            env={"PYTHONPATH": str(ROOT), "PATH": ""}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            start_new_session=True, text=True,
+        )  # fmt: skip
+
+    process = start(2)
+    pids = [int(word) for word in process.stdout.readline().split()]
+    assert len(pids) == 2 and all(alive(pid) for pid in pids)
+    if how == "kill":
+        process.kill()
+    else:  # a terminal sends it to all of them
+        os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert gone(pids)
+    if how == "polite Ctrl-C":
+        assert process.returncode == 0 and not errors and (tmp_path / "stopped.npz").exists()
+    elif how == "Ctrl-C":
+        assert process.returncode != 0 and errors.rstrip().endswith("KeyboardInterrupt")
+    again = start(1)
+    _, errors = again.communicate(timeout=60)
+    assert again.returncode == 0 and not errors, errors
+    model = Tiny()
+    model.noise["s"] = 0.05
+    data = blobs(24)
+    Trainer(model, Momentum(0.05), loss=CrossEntropy(), progress=False, seed=3, parallel=DataParallel()).fit(
+        data, epochs=3, batch_size=7
+    )
+    with np.load(tmp_path / "end.npz") as end:
+        assert {name: end[name].tobytes() for name in end} == bits(model)
