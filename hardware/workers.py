@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["follow_parent", "process_pool", "start", "stop"]
+__all__ = ["exit_codes", "follow_parent", "process_pool", "start", "stop"]
 
 
 def start(
@@ -42,6 +43,16 @@ def stop(pool: ProcessPoolExecutor) -> None:
     pool.shutdown(wait=False, cancel_futures=True)
     for process in processes.values():
         process.terminate()
+
+
+def exit_codes(pool: ProcessPoolExecutor, within: float = 2.0) -> list[int]:
+    """How the processes of a broken pool ended; those that were ended because of the others stand last."""
+    held = list(dict(getattr(pool, "_processes", None) or {}).values())
+    end = time.monotonic() + within
+    while any(each.exitcode is None for each in held) and time.monotonic() < end:
+        time.sleep(0.01)
+    codes = [each.exitcode for each in held if each.exitcode is not None]
+    return sorted(codes, key=lambda code: code == -signal.SIGTERM)
 
 
 @contextmanager

@@ -35,6 +35,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -44,6 +45,7 @@ from hardware import workers as processes
 from soen_event.errors import InputError
 from training.address import stream
 from training.arguments import Faults
+from training.carrier import Carrier, Ticket
 from training.evaluate import state_of_loss
 from training.gradients import loss_and_gradients
 from training.model import LossValue, Model, Run
@@ -276,6 +278,7 @@ class DataParallel:
         self.method = faults.choice("method", method, ("spawn", "forkserver"))
         faults.done()
         self._pool: ProcessPoolExecutor | None = None
+        self._carrier = Carrier()
         self._bound: _Bound | None = None
         self._sent = 0  # tasks that took the model along
         self._told: set[str] = set()
@@ -385,6 +388,8 @@ class DataParallel:
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.shutdown()
+        self._carrier.close()
+        self._carrier = Carrier()  # what is still on its way belongs to the old one
 
     def abort(self) -> None:
         """End the processes of its own at once."""
@@ -392,6 +397,8 @@ class DataParallel:
         pool, self._pool = self._pool, None
         if pool is not None:
             processes.stop(pool)
+        self._carrier.close()
+        self._carrier = Carrier()  # what is still on its way belongs to the old one
 
     # ---- how it is done
 
@@ -434,14 +441,14 @@ class DataParallel:
                 yield self._here(work, setting, job, bound.payload)
             return
         ahead = 2 * (self.workers or self.shards)
-        waiting: deque[tuple[Future[Any], tuple[Any, ...]]] = deque()
+        waiting: deque[tuple[Future[Any] | Ticket, tuple[Any, ...]]] = deque()
         whole = replace(setting, payload=bound.payload)
         try:
-            executor = self._executor()
+            submit = self._submit()
             for job in jobs:
                 first = self._sent < (self.workers or self.shards)
                 self._sent += first
-                waiting.append((executor.submit(work, whole if first else setting, *job), job))
+                waiting.append((submit(work, whole if first else setting, *job), job))
                 if len(waiting) >= ahead:
                     yield self._result(work, whole, *waiting.popleft())
             while waiting:
@@ -465,25 +472,28 @@ class DataParallel:
         found = work(setting, *job)
         return work(replace(setting, payload=payload), *job) if found is None else found
 
-    def _result(self, work: Callable[..., Any], whole: _Setting, future: Future[Any], job: tuple[Any, ...]) -> Any:
+    def _result(
+        self, work: Callable[..., Any], whole: _Setting, future: Future[Any] | Ticket, job: tuple[Any, ...]
+    ) -> Any:
         found = future.result()
         while found is None:  # a worker that has not seen the model
-            found = self._executor().submit(work, whole, *job).result()
+            found = self._submit()(work, whole, *job).result()
         return found
 
-    def _executor(self) -> Any:
+    def _submit(self) -> Callable[..., Future[Any] | Ticket]:
+        """What hands out a task: to the executor, or through shared memory to processes of its own."""
         if self.executor is not None:
-            return self.executor
+            submit: Callable[..., Future[Any]] = self.executor.submit
+            return submit
         if self._pool is None:
             assert self.workers is not None
             self._pool, self._sent = processes.start(self.workers, _begin, (), self.method), 0
-        return self._pool
+        return partial(self._carrier.submit, self._pool)
 
     def _codes(self) -> str:
-        """Exit codes of processes of its own that are gone."""
-        held = dict(getattr(self._pool, "_processes", None) or {})
-        codes = [str(each.exitcode) for each in held.values() if each.exitcode not in (None, 0)]
-        return f", exit code {', '.join(codes)}" if codes else ""
+        """The exit code of the first process of its own that is gone."""
+        codes = processes.exit_codes(self._pool) if self._pool is not None else []
+        return f", exit code {codes[0]}" if codes else ""
 
     def _limited(self) -> AbstractContextManager[Any]:
         """One BLAS thread in this process too, where it does the work: sums of several threads have other bits."""

@@ -20,9 +20,9 @@ class Odd(Exception):
 class Breakable(Tiny):
     """Breaks at inputs that hold 99.0, in the way that ``how`` says; with a ``once`` file only if that is there, which it removes."""
 
-    def __init__(self, how="none", once=None, **options):
+    def __init__(self, how="none", once=None, slow=0.0, **options):
         super().__init__(**options)
-        self.how, self.once = how, once
+        self.how, self.once, self.slow = how, once, slow
 
     def forward(self, inputs, train=False, rng=None):
         if (inputs == 99.0).any() and (self.once is None or Path(self.once).exists()):
@@ -34,6 +34,7 @@ class Breakable(Tiny):
                 raise Odd("this", "that")
             if self.how == "exit":
                 os._exit(7)
+        time.sleep(self.slow)
         return super().forward(inputs, train, rng)
 
 

@@ -15,7 +15,7 @@ from tiny_model import Accuracy, CrossEntropy, Momentum, Tiny, blobs
 
 from soen_event.errors import InputError
 from training import callbacks as c
-from training import checkpoint
+from training import carrier, checkpoint
 from training.loop import Trainer
 from training.parallel import DataParallel, WorkerDied
 
@@ -172,3 +172,56 @@ def test_s2_27_no_orphans_and_a_killed_run_with_workers_ends_in_the_same_bits(tm
     )
     with np.load(tmp_path / "end.npz") as end:
         assert {name: end[name].tobytes() for name in end} == bits(model)
+
+
+# ------------------------------------------------------------------------------------------------ shared memory
+
+
+def large(parallel, scale):
+    """A step whose arrays do not fit into a pipe's buffer; what was sent and what came back."""
+    rng = np.random.default_rng(scale)
+    x, y = rng.normal(size=(40 * scale, 30, 30)), rng.integers(0, 2, 40 * scale)
+    model = Tiny(30, 300)
+    value, gradients, run = parallel.gradients(model, CrossEntropy(), x, y, (0, "noise"), keep=("states",))
+    return value.value, {name: array.tobytes() for name, array in gradients.items()}, run.states.tobytes()
+
+
+def shared():
+    return set(Path("/dev/shm").glob("psm_*"))
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="looks at blocks in /dev/shm")
+def test_s2_27_arrays_go_through_shared_memory_that_grows_and_is_given_back():
+    before = shared()
+    with DataParallel(workers=2) as parallel:
+        for scale in (1, 2, 1, 3):
+            assert large(parallel, scale) == large(DataParallel(), scale)
+        assert 0 < len(shared() - before) <= 4  # two tasks, there and back
+    assert not shared() - before
+
+
+def test_s2_27_without_shared_memory_everything_goes_through_the_pipe(monkeypatch):
+    monkeypatch.setattr(carrier, "_made", lambda size: None)
+    with DataParallel(workers=2) as parallel:
+        assert large(parallel, 1) == large(DataParallel(), 1)
+        assert not parallel._carrier._held
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="cannot be reserved here")
+def test_a_block_that_does_not_fit_is_none():
+    assert carrier._made(2**60) is None
+
+
+def test_a_task_that_nobody_waits_for_does_not_write_into_the_next_one():
+    """The other shards of a step that failed go on for a while."""
+    x, y = blobs(8)
+    bad = x.copy()
+    bad[0] = 99.0
+    with DataParallel(workers=2, shards=2) as parallel:
+        loss = CrossEntropy()
+        model = Breakable("input", slow=0.3)
+        assert large(parallel, 2) == large(DataParallel(shards=2), 2)
+        for _ in range(3):
+            with pytest.raises(InputError):
+                parallel.gradients(model, loss, np.tile(bad, (1, 800, 1)), y, (0,))
+            assert large(parallel, 2) == large(DataParallel(shards=2), 2)
