@@ -12,7 +12,7 @@ are those of a trainer without DataParallel.
 
 What travels: the model and the loss once a fit; with each step the parameters, what :func:`settings` finds, the loss's state, inputs
 and targets. Everything else of the model must stay as it is while a fit goes on, or be told by :meth:`DataParallel.renew`. A forward
-pass must not change the model.
+pass may change nothing of the model but its settings, which are set anew before each shard.
 
 A loss that is no mean over samples (``Loss.entangled``) is the mean of its values for the shards. These are average_state_magnitude_loss,
 spike_count_penalty, branching_loss, local_expansion_loss, rich_margin_loss with consistency or diversity, and autoregressive_loss
@@ -59,6 +59,7 @@ Address = tuple[Any, ...]
 _CHANGING = ("noise", "perturb", "pooling_scale", "dt", "initial_state")
 _KEPT = 2  # models that a worker remembers
 _FIELDS = ("outputs", "states", "spikes")
+_THREADS = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class ShardedLossWarning(UserWarning):
@@ -127,22 +128,21 @@ class _Share:
 
 
 _held = threading.local()  # a model is for one thread: its parameters are written into it
-_quiet: set[int] = set()  # processes whose threads are limited for good
 
 
 def _model_of(setting: _Setting) -> tuple[Any, Any] | None:
-    """This thread's copy of model and loss, as they are now; None if it has none and gets none."""
-    _limit(setting.home)
+    """This thread's copy of model and loss, with the present parameters; None if it has none and gets none."""
     cache: OrderedDict[str, tuple[Any, Any]] = _held.__dict__.setdefault("models", OrderedDict())
     if setting.token not in cache:
         if setting.payload is None:
             return None
         cache[setting.token] = pickle.loads(setting.payload)
+        if os.getpid() != setting.home:
+            _limit()
         while len(cache) > _KEPT:
             cache.popitem(last=False)
     model, loss = cache[setting.token]
     put_parameters(model, setting.parameters, "DataParallel")
-    _apply(model, setting.settings)
     put_state(loss, setting.loss_state)
     return model, loss
 
@@ -164,6 +164,7 @@ def _backward(setting: _Setting, part: _Part) -> _Share | None:
         k, x, y = part.shards[number - first]
         seconds: dict[str, float] = {}
         rng = stream(*part.address, "shard", k) if part.numbered else stream(*part.address)
+        _apply(model, setting.settings)  # for each shard: a run may move what it began with
         try:
             value, gradients, run = loss_and_gradients(model, loss, x, y, rng, seconds)
         except Exception as error:
@@ -184,6 +185,7 @@ def _forward(
         return None
     model, loss = held
     rng = stream(*address)
+    _apply(model, setting.settings)
     try:
         run = model.forward(x, train=False, rng=rng)
         value = loss(run, y, model=model, rng=rng) if judge else None
@@ -212,20 +214,19 @@ def _sendable(error: Exception, where: str) -> Exception:
 
 
 def _begin() -> None:
-    """In a process of this library's own pool, before it has loaded Numba."""
-    os.environ["NUMBA_NUM_THREADS"] = "1"
+    """One thread for what is loaded from now on."""
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
 
 
-def _limit(home: int) -> None:
-    """One thread for BLAS and Numba, for good, in a process that works for another; else that one sees to it."""
-    if os.getpid() not in (home, *_quiet):
-        _quiet.add(os.getpid())
-        from threadpoolctl import threadpool_limits
+def _limit() -> None:
+    """One thread for good, for what is loaded too, in a process that works for another."""
+    from threadpoolctl import threadpool_limits
 
-        threadpool_limits(1)
-        numba = sys.modules.get("numba")
-        if numba is not None:
-            numba.set_num_threads(1)
+    _begin()
+    threadpool_limits(1)
+    numba = sys.modules.get("numba")
+    if numba is not None and numba.config.NUMBA_NUM_THREADS > 1:
+        numba.set_num_threads(1)
 
 
 # --------------------------------------------------------------------------------------------- the one that asks

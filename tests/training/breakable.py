@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_info
 from tiny_model import Tiny
 
 from soen_event.errors import InputError
@@ -70,6 +71,15 @@ class Writer(Tiny):
         for name, gradient in super().backward(run, outputs, states, spikes).items():
             held.setdefault(name, np.empty_like(gradient))[...] = gradient
         return held
+
+
+class Counting(Tiny):
+    """Its outputs are the most threads that BLAS may use."""
+
+    def forward(self, inputs, train=False, rng=None):
+        run = super().forward(inputs, train, rng)
+        run.outputs[...] = max(each["num_threads"] for each in threadpool_info())
+        return run
 
 
 class Slow(Tiny):

@@ -1,5 +1,6 @@
 """Data-parallel gradients: the same bits for any number of workers, and what happens when one fails."""
 
+import os
 import threading
 import time
 import warnings
@@ -9,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from breakable import Pairing, Told, Writer, square
+from breakable import Counting, Pairing, Told, Writer, square
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_info, threadpool_limits
 from tiny_model import Accuracy, CrossEntropy, Momentum, Tiny, blobs
 
 import soen_event as se
@@ -301,6 +303,17 @@ def test_settings_of_a_model_travel_and_the_model_itself_goes_once():
         assert parallel.gradients(model, loss, x, y, (0,))[0].value == first
         parallel.renew()
         assert parallel.gradients(model, loss, x, y, (0,))[0].value != first
+
+
+def test_blas_has_one_thread_wherever_a_shard_runs(two):
+    x, y = blobs(8)
+    with threadpool_limits(2):
+        for parallel in (DataParallel(), two, DataParallel(InThreads())):
+            assert (parallel.gradients(Counting(), CrossEntropy(), x, y, (0,))[2].outputs == 1).all()
+            model, loss = Counting(), CrossEntropy()
+            assert all((seen == 1).all() for _, seen in parallel.forward(model, loss, [(x, y, (0,))]))
+        if os.cpu_count() > 1:
+            assert max(each["num_threads"] for each in threadpool_info()) == 2  # as before
 
 
 def test_the_model_of_the_trainer_is_left_alone():
