@@ -214,15 +214,17 @@ def _sendable(error: Exception, where: str) -> Exception:
 
 
 def _begin() -> None:
-    """One thread for what is loaded from now on."""
-    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    """In a process of this library's own pool, as it starts."""
+    os.environ.update(dict.fromkeys(_THREADS, "1"))  # for what is loaded from now on
+    # The GNU allocator gives pages back to the system, and takes them again in every step, until it has seen a large array.
+    np.empty(2**25 - 2**16, dtype=np.uint8)
 
 
 def _limit() -> None:
     """One thread for good, for what is loaded too, in a process that works for another."""
     from threadpoolctl import threadpool_limits
 
-    _begin()
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
     threadpool_limits(1)
     numba = sys.modules.get("numba")
     if numba is not None and numba.config.NUMBA_NUM_THREADS > 1:
