@@ -120,7 +120,7 @@ class Trainer:
         self.loss = made("loss", loss, faults)
         self.metrics = made_metrics(metrics, faults)
         self.seed, self.callbacks = 0, CallbackList()
-        for attempt in (self._take_seed, self._take_callbacks):
+        for attempt in (self._take_seed, self._take_callbacks, self._judge_loss):
             try:
                 attempt(seed, callbacks, scheduler)
             except InputError as error:
@@ -152,6 +152,10 @@ class Trainer:
 
         self.callbacks = CallbackList([] if scheduler is None else [LRScheduler(scheduler)])
         self.callbacks.append(CallbackList(callbacks or ()))
+
+    def _judge_loss(self, seed: Any, callbacks: Any, scheduler: Any) -> None:
+        if isinstance(self.parallel, DataParallel):
+            self.parallel.judge(self.loss)
 
     def add_callback(self, callback: Callback) -> None:
         """Put a callback behind the others."""

@@ -22,15 +22,11 @@ numbers is that number.
 
 from __future__ import annotations
 
-import copy
 import os
 import pickle
 import secrets
-import sys
-import threading
-import traceback
 import warnings
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
@@ -42,24 +38,19 @@ from typing import Any
 import numpy as np
 
 from hardware import workers as processes
-from soen_event.errors import InputError
-from training.address import stream
+from soen_event.errors import InputError, nearest
+from training import worker
 from training.arguments import Faults
 from training.carrier import Carrier, Ticket
 from training.evaluate import state_of_loss
-from training.gradients import loss_and_gradients
 from training.model import LossValue, Model, Run
 from training.objective import FunctionLoss
 from training.shards import Node, Sums, cut, nodes, taken, total
-from training.stored import put_parameters, put_state
+from training.worker import Address, Part, Setting, Share, settings
 
 __all__ = ["DataParallel", "ShardedLossWarning", "WorkerDied", "settings"]
 
-Address = tuple[Any, ...]
-_CHANGING = ("noise", "perturb", "pooling_scale", "dt", "initial_state")
-_KEPT = 2  # models that a worker remembers
 _FIELDS = ("outputs", "states", "spikes")
-_THREADS = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class ShardedLossWarning(UserWarning):
@@ -68,170 +59,6 @@ class ShardedLossWarning(UserWarning):
 
 class WorkerDied(RuntimeError):
     """A worker process is gone; weights are those before the step."""
-
-
-def settings(model: Any) -> dict[str, Any]:
-    """What of a model callbacks may change between steps, beside its parameters: small values that travel with each step.
-
-    ``model.settings()`` if there is one, which goes with ``model.apply_settings(values)``. Else those of the attributes that callbacks
-    of this library write: noise, perturb, pooling_scale, dt, initial_state.
-    """
-    own = getattr(model, "settings", None)
-    if callable(own):
-        return dict(own())
-    return {name: copy.copy(getattr(model, name)) for name in _CHANGING if hasattr(model, name)}
-
-
-def _apply(model: Any, values: Mapping[str, Any]) -> None:
-    own = getattr(model, "apply_settings", None)
-    if callable(own):
-        own(dict(values))
-        return
-    for name, value in values.items():
-        if pickle.dumps(getattr(model, name)) != pickle.dumps(value):
-            setattr(model, name, value)
-
-
-# --------------------------------------------------------------------------------------------- what a worker does
-
-
-@dataclass(frozen=True)
-class _Setting:
-    """What a worker needs beside data. ``token`` names the pickled (model, loss), which it has or which is ``payload``."""
-
-    token: str
-    payload: bytes | None
-    home: int  # process that asks
-    parameters: dict[str, np.ndarray]
-    settings: dict[str, Any]
-    loss_state: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class _Part:
-    """Shards of a batch for one worker: (number, inputs, targets) each, of ``count``; which nodes of their tree it adds up."""
-
-    shards: list[tuple[int, np.ndarray, Any]]
-    nodes: list[Node]
-    count: int
-    address: Address
-    numbered: bool
-    keep: tuple[str, ...]
-
-
-@dataclass
-class _Share:
-    """What comes back: sums by node, and the runs of the shards in order."""
-
-    sums: dict[Node, Sums]
-    runs: list[dict[str, np.ndarray]]
-
-
-_held = threading.local()  # a model is for one thread: its parameters are written into it
-
-
-def _model_of(setting: _Setting) -> tuple[Any, Any] | None:
-    """This thread's copy of model and loss, with the present parameters; None if it has none and gets none."""
-    cache: OrderedDict[str, tuple[Any, Any]] = _held.__dict__.setdefault("models", OrderedDict())
-    if setting.token not in cache:
-        if setting.payload is None:
-            return None
-        cache[setting.token] = pickle.loads(setting.payload)
-        if os.getpid() != setting.home:
-            _limit()
-        while len(cache) > _KEPT:
-            cache.popitem(last=False)
-    model, loss = cache[setting.token]
-    put_parameters(model, setting.parameters, "DataParallel")
-    put_state(loss, setting.loss_state)
-    return model, loss
-
-
-def _forget(token: str) -> None:
-    _held.__dict__.get("models", {}).pop(token, None)
-
-
-def _backward(setting: _Setting, part: _Part) -> _Share | None:
-    """Loss and gradients of some shards; None: send the model."""
-    held = _model_of(setting)
-    if held is None:
-        return None
-    model, loss = held
-    first = part.shards[0][0]
-    runs: list[dict[str, np.ndarray]] = []
-
-    def leaf(number: int) -> Sums:
-        k, x, y = part.shards[number - first]
-        seconds: dict[str, float] = {}
-        rng = stream(*part.address, "shard", k) if part.numbered else stream(*part.address)
-        _apply(model, setting.settings)  # for each shard: a run may move what it began with
-        try:
-            value, gradients, run = loss_and_gradients(model, loss, x, y, rng, seconds)
-        except Exception as error:
-            raise _sendable(error, f"in shard {k} of {part.count}") from error
-        runs.append(_copied(run, part.keep))
-        share = len(x) if part.count > 1 else 1  # a shard alone is its own mean, to the bit
-        return Sums.of(share, value.value, value.parts, gradients, seconds)
-
-    return _Share({node: total(node, leaf, {}, Sums.add) for node in part.nodes}, runs)
-
-
-def _forward(
-    setting: _Setting, x: np.ndarray, y: Any, address: Address, judge: bool
-) -> tuple[LossValue | None, np.ndarray] | None:
-    """Outputs of a batch, and if wanted its loss; None: send the model."""
-    held = _model_of(setting)
-    if held is None:
-        return None
-    model, loss = held
-    rng = stream(*address)
-    _apply(model, setting.settings)
-    try:
-        run = model.forward(x, train=False, rng=rng)
-        value = loss(run, y, model=model, rng=rng) if judge else None
-    except Exception as error:
-        raise _sendable(error, f"in a batch of {len(x)}") from error
-    told = None if value is None else LossValue(value.value, parts=dict(value.parts))
-    return told, np.array(run.outputs)
-
-
-def _copied(run: Run, keep: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """What goes back; copies, since a model may write its arrays anew."""
-    return {name: np.array(getattr(run, name)) for name in keep if getattr(run, name) is not None}
-
-
-def _sendable(error: Exception, where: str) -> Exception:
-    """The exception itself if it survives the way back, else its text."""
-    try:
-        again = pickle.loads(pickle.dumps(error))
-        whole = type(again) is type(error) and str(again) == str(error)
-    except Exception:
-        whole = False
-    if not whole:
-        error = RuntimeError(f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
-    error.add_note(f"{where} (DataParallel)")
-    return error
-
-
-def _begin() -> None:
-    """In a process of this library's own pool, as it starts."""
-    os.environ.update(dict.fromkeys(_THREADS, "1"))  # for what is loaded from now on
-    # The GNU allocator gives pages back to the system, and takes them again in every step, until it has seen a large array.
-    np.empty(2**25 - 2**16, dtype=np.uint8)
-
-
-def _limit() -> None:
-    """One thread for good, for what is loaded too, in a process that works for another."""
-    from threadpoolctl import threadpool_limits
-
-    os.environ.update(dict.fromkeys(_THREADS, "1"))
-    threadpool_limits(1)
-    numba = sys.modules.get("numba")
-    if numba is not None and numba.config.NUMBA_NUM_THREADS > 1:
-        numba.set_num_threads(1)
-
-
-# --------------------------------------------------------------------------------------------- the one that asks
 
 
 @dataclass(frozen=True)
@@ -333,17 +160,21 @@ class DataParallel:
             WorkerDied: a process ended.
         """
         start = perf_counter()
-        self._judge(loss, targets)
+        self.judge(loss, targets)
         bounds = cut(len(inputs), self.shards)
         kept = tuple(dict.fromkeys(("outputs", *keep)))
+        if not set(kept) <= set(_FIELDS):
+            raise InputError(
+                f"DataParallel.keep: {kept} has what no run sends{nearest(kept[-1], _FIELDS)}; name states or spikes"
+            )
         parts = [
             self._part(inputs, targets, bounds, chunk, tuple(address), kept)
             for chunk in cut(len(bounds), self._tasks(len(bounds)))
         ]
         setting = self._setting(model, loss)
-        shares: list[_Share] = []
+        shares: list[Share] = []
         with self._limited():
-            for share in self._done(_backward, setting, [(part,) for part in parts]):
+            for share in self._done(worker.backward, setting, [(part,) for part in parts]):
                 shares.append(share)
         known = {node: sums for share in shares for node, sums in share.sums.items()}
         sums = total((0, len(bounds)), lambda k: known[(k, k + 1)], known, Sums.add)
@@ -377,12 +208,20 @@ class DataParallel:
         setting = self._setting(model, loss)
         jobs = ((np.ascontiguousarray(x), y if judge else None, tuple(at), judge) for x, y, at in batches)
         with self._limited():
-            yield from self._done(_forward, setting, jobs)
+            yield from self._done(worker.forward, setting, jobs)
+
+    def judge(self, loss: Any, targets: Any = None) -> None:
+        """Warn once of a loss that is no mean over samples, or refuse it, as ``paired`` says; see ``Loss.entangled``."""
+        asked = getattr(loss, "entangled", None)
+        if self.shards > 1 and self.paired != "allow" and callable(asked):
+            reason = asked(targets)
+            if reason is not None:
+                self._tell(f"{getattr(loss, 'name', type(loss).__name__)}: {reason}")
 
     def renew(self) -> None:
         """Send model and loss anew with the next step: for changes beside parameters, :func:`settings` and the loss's state."""
         if self._bound is not None:
-            _forget(self._bound.token)
+            worker.forget(self._bound.token)
         self._bound, self._sent, self._threads = None, 0, None
 
     def close(self) -> None:
@@ -412,15 +251,15 @@ class DataParallel:
 
     def _part(
         self, x: np.ndarray, y: Any, bounds: list[Node], chunk: Node, address: Address, keep: tuple[str, ...]
-    ) -> _Part:
+    ) -> Part:
         shards = [
             (k, np.ascontiguousarray(x[low:high]), taken(y, low, high, len(x)))
             for k, (low, high) in enumerate(bounds[chunk[0] : chunk[1]], chunk[0])
         ]
         inside = list(nodes((0, len(bounds)), chunk))
-        return _Part(shards, inside, len(bounds), address, self.shards > 1, keep)
+        return Part(shards, inside, len(bounds), address, self.shards > 1, keep)
 
-    def _setting(self, model: Any, loss: Any) -> _Setting:
+    def _setting(self, model: Any, loss: Any) -> Setting:
         """What goes with every task now; the model itself is packed when it or the loss is another one."""
         bound = self._bound
         if bound is None or bound.model is not model or bound.loss is not loss:
@@ -433,9 +272,9 @@ class DataParallel:
                     f"({type(trouble).__name__}: {trouble}); define what they are made of at the top of a module"
                 ) from None
             bound = self._bound = _Bound(model, loss, secrets.token_hex(8), payload)
-        return _Setting(bound.token, None, os.getpid(), dict(model.parameters()), settings(model), state_of_loss(loss))
+        return Setting(bound.token, None, os.getpid(), dict(model.parameters()), settings(model), state_of_loss(loss))
 
-    def _done(self, work: Callable[..., Any], setting: _Setting, jobs: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
+    def _done(self, work: Callable[..., Any], setting: Setting, jobs: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
         """Results in the order of jobs; no more jobs are handed out ahead than workers can take soon."""
         bound = self._bound
         assert bound is not None
@@ -471,12 +310,12 @@ class DataParallel:
             for future, _ in waiting:
                 future.cancel()
 
-    def _here(self, work: Callable[..., Any], setting: _Setting, job: tuple[Any, ...], payload: bytes) -> Any:
+    def _here(self, work: Callable[..., Any], setting: Setting, job: tuple[Any, ...], payload: bytes) -> Any:
         found = work(setting, *job)
         return work(replace(setting, payload=payload), *job) if found is None else found
 
     def _result(
-        self, work: Callable[..., Any], whole: _Setting, future: Future[Any] | Ticket, job: tuple[Any, ...]
+        self, work: Callable[..., Any], whole: Setting, future: Future[Any] | Ticket, job: tuple[Any, ...]
     ) -> Any:
         found = future.result()
         while found is None:  # a worker that has not seen the model
@@ -490,7 +329,7 @@ class DataParallel:
             return submit
         if self._pool is None:
             assert self.workers is not None
-            self._pool, self._sent = processes.start(self.workers, _begin, (), self.method), 0
+            self._pool, self._sent = processes.start(self.workers, worker.begin, (), self.method), 0
         return partial(self._carrier.submit, self._pool)
 
     def _codes(self) -> str:
@@ -508,13 +347,6 @@ class DataParallel:
             self._threads = ThreadpoolController()
         limited: AbstractContextManager[Any] = self._threads.limit(limits=1)
         return limited
-
-    def _judge(self, loss: Any, targets: Any) -> None:
-        asked = getattr(loss, "entangled", None)
-        if self.shards > 1 and self.paired != "allow" and callable(asked):
-            reason = asked(targets)
-            if reason is not None:
-                self._tell(f"{getattr(loss, 'name', type(loss).__name__)}: {reason}")
 
     def _judge_function(self, loss: Any, outputs: np.ndarray, targets: Any, bounds: list[Node]) -> None:
         """Whether functions that stand for losses are means over samples, tried on the first batch."""

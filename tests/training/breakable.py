@@ -35,6 +35,8 @@ class Breakable(Tiny):
                 raise Odd("this", "that")
             if self.how == "exit":
                 os._exit(7)
+            if self.how == "nan":
+                inputs = np.full_like(inputs, np.nan)
         time.sleep(self.slow)
         return super().forward(inputs, train, rng)
 
@@ -61,6 +63,13 @@ class Told(Tiny):
     def __setstate__(self, state):
         Told.copies += 1
         self.__dict__.update(state)
+
+
+class Lost(Tiny):
+    """Cannot be made again."""
+
+    def __setstate__(self, state):
+        raise RuntimeError("lost")
 
 
 class Writer(Tiny):

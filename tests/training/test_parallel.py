@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from breakable import Counting, Pairing, Told, Writer, square
+from breakable import Counting, Lost, Told, Writer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_info, threadpool_limits
@@ -20,12 +20,11 @@ import soen_event as se
 from soen_event.errors import InputError
 from training import callbacks as c
 from training import config as configuration
-from training import experiment, registry
+from training import experiment
 from training.gradients import loss_and_gradients
 from training.loop import Trainer
-from training.losses import AutoregressiveLoss, RichMarginLoss, Sum, make
-from training.model import Run
-from training.parallel import DataParallel, ShardedLossWarning
+from training.losses import Sum
+from training.parallel import DataParallel
 from training.shards import Sums, cut, nodes, taken, total
 from training.twin import Twin
 
@@ -323,98 +322,16 @@ def test_the_model_of_the_trainer_is_left_alone():
 
 
 def test_what_cannot_travel_is_refused(two):
+    with pytest.raises(
+        InputError, match=r"DataParallel\.model: it cannot be made again in a worker \(RuntimeError: lost"
+    ):
+        trained(two, Lost())
+    with pytest.raises(InputError, match=r"DataParallel\.keep: .*did you mean 'states'"):
+        DataParallel().gradients(Tiny(), CrossEntropy(), *blobs(4), (0,), keep=["state"])
     model = Tiny()
     model.hook = lambda: None
     with pytest.raises(InputError, match=r"DataParallel\.model: Tiny and CrossEntropy cannot be sent to a worker"):
         trained(two, model)
-
-
-# ------------------------------------------------------------------------------------------------ losses
-
-STATES = np.abs(np.random.default_rng(5).normal(0.3, 0.4, (6, 9, 3)))
-STATES[2, 4:] = 0.0
-OUTPUTS = np.random.default_rng(6).normal(size=(6, 3))
-LABELS = np.array([0, 1, 2, 0, 1, 0])
-TOKENS = np.array([[0, 1, 2], [1, 1, -100], [2, 0, 0], [1, -100, -100], [0, 0, 2], [2, 2, 1]])
-SPIKES = (np.random.default_rng(7).uniform(size=(6, 8, 3)) < np.linspace(0.1, 0.9, 6)[:, None, None]).astype(float)
-PAIRED = {"average_state_magnitude_loss", "branching_loss", "local_expansion_loss", "rich_margin_loss", "spike_count_penalty"}  # fmt: skip
-OPTIONS = {
-    "first_spike_cross_entropy": {"duration": 5.0},
-    "gravity_quantization_loss": {"bits": 3, "min": -1.0, "max": 1.0},
-    "spike_count_penalty": {"upper": 3.0},
-}
-
-
-def of_samples(name, loss, which):
-    model = Tiny(seed=2)
-    model.weights = {"J": np.array([0.3, -0.5, 0.1]), **model.weights}
-    x = np.random.default_rng(8).uniform(size=(6, 8, 3))[which]
-    outputs, targets = OUTPUTS[which], LABELS[which]
-    if name.startswith("autoregressive"):
-        outputs, targets = np.repeat(outputs[:, None], 3, axis=1), np.maximum(TOKENS, 0)[which]
-    if name in ("mse", "mean_square_error", "mse_gradient_cutoff"):
-        targets = outputs * 0.5
-    if name in ("first_spike_cross_entropy", "ttfs_cross_entropy", "relative_mean_square_error"):
-        outputs = np.abs(outputs)
-    if name == "local_expansion_loss":
-        x = np.where(np.arange(8)[None, :, None] < np.array([0, 1, 2, 3, 4, 5])[which][:, None, None], 0.0, x)
-    run = Run(outputs, STATES[which], SPIKES[which], inputs=x)
-    return loss(run, targets, model=model, rng=np.random.default_rng(0)).value
-
-
-@pytest.mark.parametrize("name", registry.names("loss"))
-def test_s2_27_every_loss_is_a_mean_over_samples_or_says_that_it_is_not(name):
-    """Value for six samples against the weighted mean over shards of three, two and one."""
-    loss = make(name, **OPTIONS.get(registry.get("loss", name).name, {}))
-    whole = of_samples(name, loss, np.arange(6))
-    parts = [of_samples(name, loss, np.arange(*ends)) for ends in ((0, 3), (3, 5), (5, 6))]
-    mean = (3 * parts[0] + 2 * parts[1] + parts[2]) / 6
-    if name in PAIRED:
-        assert loss.entangled() and not np.isclose(whole, mean, rtol=1e-4)
-    else:
-        assert loss.entangled() is None and np.isclose(whole, mean, rtol=1e-12, atol=0.0)
-
-
-def test_losses_say_it_where_it_depends():
-    assert RichMarginLoss(lambda_consistency=0.0, lambda_diversity=0.0).entangled() is None
-    assert AutoregressiveLoss().entangled(np.maximum(TOKENS, 0)) is None
-    assert "ignored" not in str(AutoregressiveLoss().entangled(TOKENS)) and AutoregressiveLoss().entangled(TOKENS)
-    both = Sum({"cross_entropy": 1.0, "branching_loss": 0.1})
-    assert both.entangled().startswith("branching_loss: ")
-    both.weights["branching_loss"] = 0.0
-    assert both.entangled() is None
-
-
-def test_s2_27_a_loss_that_pairs_samples_warns_once_or_is_refused():
-    def run(loss, **options):
-        trainer = Trainer(Tiny(), Momentum(), loss=loss, parallel=DataParallel(**options), progress=False)
-        trainer.fit(blobs(16), epochs=2, batch_size=8)
-
-    with pytest.warns(ShardedLossWarning, match=r"rich_margin_loss: its consistency .* for 4 shards") as told:
-        run(RichMarginLoss())
-    assert len([w for w in told if w.category is ShardedLossWarning]) == 1
-    with pytest.warns(ShardedLossWarning, match="Pairing: for the first batch it is"):
-        run(make(Pairing()))
-    with pytest.raises(InputError, match="Leave it out, give shards=1"):
-        run(RichMarginLoss(), paired="refuse")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", ShardedLossWarning)
-        run(RichMarginLoss(), paired="allow")
-        run(RichMarginLoss(), shards=1)
-        run(make(square))
-
-
-def test_s2_27_losses_of_parameters_count_once(two):
-    x, y = blobs(10)
-    model = Tiny(seed=4)
-    loss = Sum([("cross_entropy", 1.0), ("reg", make("reg_J", parameters="W*"), 0.5)])
-    value, gradients, _ = loss_and_gradients(model, loss, x, y)
-    for parallel in (DataParallel(), two):
-        found, mean, _ = parallel.gradients(model, loss, x, y, (0,))
-        assert found.value == pytest.approx(value.value, rel=1e-12)
-        assert found.parts == pytest.approx(value.parts, rel=1e-12) and value.parts["reg"] > 0.0
-        for name in gradients:
-            assert np.allclose(mean[name], gradients[name], rtol=1e-12, atol=1e-15)
 
 
 # ------------------------------------------------------------------------------------------------ looking
@@ -427,6 +344,8 @@ def test_evaluation_is_that_without_workers(two):
     for parallel in (None, DataParallel(), two):
         model = Tiny(seed=3)
         loss = Sum({"cross_entropy": 1.0, "rich_margin_loss": 0.1})
+        if parallel is not None:
+            parallel.paired = "allow"
         trainer = Trainer(model, Momentum(), None, ["accuracy"], loss=loss, parallel=parallel, progress=False)
         before = bits(model)
         found.append((trainer.validate((x, y), batch_size=7), trainer.predict(x, batch_size=9).tobytes()))

@@ -16,7 +16,7 @@ from tiny_model import Accuracy, CrossEntropy, Momentum, Tiny, blobs
 from soen_event.errors import InputError
 from training import callbacks as c
 from training import carrier, checkpoint
-from training.loop import Trainer
+from training.loop import Diverged, Trainer
 from training.parallel import DataParallel, WorkerDied
 
 ROOT = Path(__file__).parents[2]
@@ -43,6 +43,15 @@ def test_errors_in_a_worker_come_through(two):
         with pytest.raises(RuntimeError, match=r"Odd: this and that\n(.|\n)*breakable.py"):
             trained(parallel, Breakable("odd"), poisoned())
     assert trained(two) == trained(DataParallel())  # the workers are still there
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_as_without_workers(two):
+    told = []
+    for parallel in (DataParallel(), two):
+        with pytest.raises(Diverged) as error:
+            trained(parallel, Breakable("nan"), poisoned())
+        told.append(str(error.value))
+    assert told[0] == told[1] and "in epoch 0, batch" in told[0]
 
 
 def test_s2_27_a_worker_that_dies_leaves_weights_and_checkpoint_and_the_run_can_be_finished(tmp_path):
