@@ -75,6 +75,13 @@ class Lost(Tiny):
 class Writer(Tiny):
     """Gives the same arrays again and again, written anew."""
 
+    def forward(self, inputs, train=False, rng=None):
+        run = super().forward(inputs, train, rng)
+        held = self.__dict__.setdefault("outputs", {}).setdefault(len(inputs), np.empty_like(run.outputs))
+        held[...] = run.outputs
+        run.outputs = held
+        return run
+
     def backward(self, run, outputs=None, states=None, spikes=None):
         held = self.__dict__.setdefault("buffers", {})
         for name, gradient in super().backward(run, outputs, states, spikes).items():

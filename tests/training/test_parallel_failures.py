@@ -144,6 +144,15 @@ def gone(pids, within=10.0):
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
+def test_after_an_error_the_processes_end_at_once():
+    with pytest.raises(InputError), DataParallel(workers=2) as parallel:
+        parallel.gradients(Tiny(), CrossEntropy(), *blobs(8), (0,))
+        pids = list(parallel._pool._processes)
+        parallel.gradients(Breakable("input"), CrossEntropy(), *poisoned(), (0,))
+    assert gone(pids)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
 @pytest.mark.parametrize("how", ["kill", "Ctrl-C", "polite Ctrl-C"])
 def test_s2_27_no_orphans_and_a_killed_run_with_workers_ends_in_the_same_bits(tmp_path, how):
     """SIGKILL of the parent, a Ctrl-C with and without a callback that hears it; then resumed with another number of workers."""
