@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import Executor, Future
 from pathlib import Path
 
 import numpy as np
@@ -145,10 +146,15 @@ def gone(pids, within=10.0):
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
 def test_after_an_error_the_processes_end_at_once():
-    with pytest.raises(InputError), DataParallel(workers=2) as parallel:
-        parallel.gradients(Tiny(), CrossEntropy(), *blobs(8), (0,))
-        pids = list(parallel._pool._processes)
-        parallel.gradients(Breakable("input"), CrossEntropy(), *poisoned(), (0,))
+    parallel = DataParallel(workers=2)
+    parallel.gradients(Tiny(), CrossEntropy(), *blobs(8), (0,))
+    pids = list(parallel._pool._processes)
+
+    def failing():
+        with parallel:
+            parallel.gradients(Breakable("input"), CrossEntropy(), *poisoned(), (0,))
+
+    pytest.raises(InputError, failing)
     assert gone(pids)
 
 
@@ -228,6 +234,29 @@ def test_s2_27_without_shared_memory_everything_goes_through_the_pipe(monkeypatc
 @pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="cannot be reserved here")
 def test_a_block_that_does_not_fit_is_none():
     assert carrier._made(2**60) is None
+
+
+def test_blocks_of_a_task_that_still_runs_are_not_used_again():
+    futures, replies = [], []
+
+    class Waiting(Executor):
+        def submit(self, carried, work, parcel, reply):
+            futures.append(Future())
+            replies.append((parcel.block, reply))
+            return futures[-1]
+
+    mine = carrier.Carrier()
+    mine._need = 10**6
+    submit = lambda: mine.submit(Waiting(), None, np.zeros(10**5))  # noqa: E731
+    submit().cancel()  # it has not begun
+    ticket = submit()
+    assert replies[0] == replies[1]
+    futures[1].set_running_or_notify_cancel()
+    ticket.cancel()
+    submit().cancel()
+    assert not set(replies[1]) & set(replies[2]) and len(mine._held) == 2
+    mine.close()
+    assert not mine._held
 
 
 def test_a_task_that_nobody_waits_for_does_not_write_into_the_next_one():
