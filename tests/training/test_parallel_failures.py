@@ -154,7 +154,8 @@ def test_after_an_error_the_processes_end_at_once():
         with parallel:
             parallel.gradients(Breakable("input"), CrossEntropy(), *poisoned(), (0,))
 
-    pytest.raises(InputError, failing)
+    with pytest.raises(InputError):
+        failing()
     assert gone(pids)
 
 
