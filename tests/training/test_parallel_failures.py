@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from breakable import Breakable
+from breakable import Breakable, Odd
 from test_parallel import bits, trained
 from tiny_model import Accuracy, CrossEntropy, Momentum, Tiny, blobs
 
@@ -41,8 +41,9 @@ def test_errors_in_a_worker_come_through(two):
             trained(parallel, Breakable("input"), poisoned())
         assert told.value.faults[1] == "Breakable.other: wrong too; mend it" and len(told.value.faults) == 2
         assert "of 4 (DataParallel)" in told.value.__notes__[0]
-        with pytest.raises(RuntimeError, match=r"Odd: this and that\n(.|\n)*breakable.py"):
+        with pytest.raises((RuntimeError, Odd), match="this and that") as odd:  # some packages teach pickle to keep it
             trained(parallel, Breakable("odd"), poisoned())
+        assert isinstance(odd.value, Odd) or "breakable.py" in str(odd.value)
     assert trained(two) == trained(DataParallel())  # the workers are still there
 
 
