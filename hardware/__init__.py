@@ -17,6 +17,7 @@ chip            what a real chip has: numbers, levels, rates, methods, each with
 deployment      a network fitted to a chip, and a report of all that did not fit (``soen deploy``)
 instrument      a chip on the bench: load, program, bias, light, run, read out, learn, reset; alone or in a SimPy process
 montecarlo      many runs over points and seeds, on any number of workers, that survive a kill
+workers         processes that go when the one that started them goes
 =============== ====================================================================================================
 
 Import the modules: ``from hardware import circuit``. Nothing here is loaded by ``import soen_event``.

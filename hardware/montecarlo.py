@@ -32,7 +32,7 @@ import secrets
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -40,6 +40,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hardware.workers import process_pool
 from soen_event.errors import InputError, nearest
 from soen_event.parts import shown
 from soen_event.physics.random import checked_seed
@@ -381,7 +382,7 @@ def run(
         show(ended, total)
         waiting = _WAITING
         if todo and executor is None and workers > 1:
-            executor = stack.enter_context(_pool(workers))
+            executor = stack.enter_context(process_pool(workers))
             waiting = _WAITING_PER_WORKER * workers
         for done in _done(evaluate, study, todo, executor, waiting):
             if file is not None:
@@ -477,44 +478,6 @@ def _check_travels(evaluate: Any) -> None:
             f"montecarlo.evaluate: {shown(evaluate)} cannot be sent to another process ({trouble}); define it at the top of "
             "a module"
         ) from None
-
-
-@contextmanager
-def _pool(workers: int) -> Iterator[Executor]:
-    """Worker processes that go when this one goes."""
-    import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor
-
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_follow_parent)
-    try:
-        yield pool
-    except BaseException:
-        processes: Mapping[int, Any] = dict(getattr(pool, "_processes", None) or {})
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in processes.values():  # their jobs are lost anyhow, and may be long
-            process.terminate()
-        raise
-    else:
-        pool.shutdown()
-
-
-def _follow_parent() -> None:
-    """In a worker: leave interrupts to the parent, and end as soon as it has ended."""
-    import signal
-    import threading
-    from multiprocessing import connection, parent_process
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = parent_process()
-    if parent is None:
-        return
-    sentinel = parent.sentinel
-
-    def watch() -> None:
-        connection.wait([sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _shown_progress(progress: Any) -> Callable[[int, int], None]:

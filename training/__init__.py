@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 _HOME = {
     "BasicTrainingLoop": "loop",
     "DataLoader": "data",
+    "DataParallel": "parallel",
     "Dataset": "data",
     "Diverged": "loop",
     "LossValue": "model",
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from training.gradients import grad, init_all_states, run_network, value_and_grad
     from training.loop import BasicTrainingLoop, Diverged, Trainer, fit
     from training.model import LossValue, Model, Run
+    from training.parallel import DataParallel
     from training.registry import register
 
 

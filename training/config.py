@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pydantic
 from pydantic import Field
@@ -25,6 +25,9 @@ from soen_event.errors import InputError, nearest
 from training.arguments import check_options
 from training.named import made, made_metrics
 from training.registry import get
+
+if TYPE_CHECKING:
+    from training.parallel import DataParallel
 
 __all__ = ["Config", "load", "read"]
 
@@ -66,6 +69,10 @@ class Training(_Strict):
     early_stopping_patience: int | None = Field(default=None, ge=1)
     time_limit: float | None = Field(default=None, gt=0)
     """Seconds for each run, which then can be continued."""
+    shards: int | None = Field(default=None, ge=1)
+    """Parts of a batch that are computed on their own; results depend on it. None: 4 with workers, else the batch is whole."""
+    workers: int | None = Field(default=None, ge=1, le=1024)
+    """Processes that share the shards; results do not depend on it. None: no others than this one."""
 
 
 class Data(_Strict):
@@ -221,6 +228,7 @@ def check(config: Config) -> list[str]:
     faults += _under("training.metrics", lambda found: made_metrics(list(training.metrics), found))
     for name in config.callbacks:
         faults += _under(f"callbacks.{name}", lambda found, name=name: callback_of(config, name, found))
+    faults += _under("training", lambda found: parallel_of(config))
     faults += _names("data.source", "dataset", data.source, data.options, ())
     if data.encoder is not None:
         faults += _names("data.encoding", "encoder", data.encoder, data.encoding, ("values", "steps"))
@@ -244,6 +252,16 @@ def loss_of(config: Config, faults: list[str]) -> Any:
     except InputError as error:
         faults += error.faults
     return None
+
+
+def parallel_of(config: Config) -> DataParallel | None:
+    """Who shares the batches, if they are cut; raises InputError for more workers than shards."""
+    from training.parallel import DataParallel
+
+    chosen = config.training
+    if chosen.shards is None and chosen.workers is None:
+        return None
+    return DataParallel(workers=chosen.workers, shards=4 if chosen.shards is None else chosen.shards)
 
 
 def callback_of(config: Config, name: str, faults: list[str], folder: Path | None = None) -> Any:

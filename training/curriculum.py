@@ -289,6 +289,8 @@ class StatefulTraining(Callback):
         sample_selection: which example: ``random``, ``first`` or ``last``.
     """
 
+    reads = ("states",)
+
     def __init__(self, sample_selection: str = "random"):
         faults = Faults("StatefulTraining")
         self.selection = faults.choice("sample_selection", sample_selection, ("random", "first", "last"))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from training.model import LossValue, Model
 from training.stored import put_state, state_of
 
 __all__ = ["evaluate", "outputs", "plain", "state_of_loss", "unchanged"]
+
+if TYPE_CHECKING:
+    from training.parallel import DataParallel
 
 Batch = tuple[np.ndarray, Any]
 
@@ -28,6 +32,7 @@ def evaluate(
     seed: int = 0,
     shape: Callable[[np.ndarray, Any], Batch] | None = None,
     most_batches: int | None = None,
+    parallel: DataParallel | None = None,
 ) -> dict[str, float]:
     """Mean loss, its parts as ``loss/<part>``, and the metrics' values.
 
@@ -38,6 +43,7 @@ def evaluate(
         seed: of the loss's random numbers and the model's noise.
         shape: applied to every batch before the model sees it.
         most_batches: look at no more than this many.
+        parallel: its workers do whole batches, several at once; the result is the same.
 
     Raises:
         InputError: there is no batch.
@@ -47,19 +53,17 @@ def evaluate(
         metric.reset()
     sums, examples = {"loss": 0.0}, 0
     with unchanged(model, loss):
-        for k, (x, y) in enumerate(loader.batches(0, 0)):
-            if k == most_batches:
-                break
-            x, y = shape(x, y) if shape else (x, y)
-            rng = stream(seed, "validate", k)
-            run = model.forward(x, train=False, rng=rng)
-            value = loss(run, y, model=model, rng=rng)
-            examples += len(x)
-            sums["loss"] += len(x) * value.value
+        targets: deque[Any] = deque()  # of batches that are under way
+        batches = _addressed(loader, shape, (seed, "validate"), targets, most_batches)
+        run: Callable[..., Iterator[tuple[Any, np.ndarray]]] = parallel.forward if parallel else _forward
+        for value, found in run(model, loss, batches):
+            y, count = targets.popleft()
+            examples += count
+            sums["loss"] += count * value.value
             for name, part in value.parts.items():
-                sums[f"loss/{name}"] = sums.get(f"loss/{name}", 0.0) + len(x) * part
+                sums[f"loss/{name}"] = sums.get(f"loss/{name}", 0.0) + count * part
             for metric in filled.values():
-                metric.update(run.outputs, y)
+                metric.update(found, y)
     if not examples:
         raise InputError("evaluate.loader: gave no batch; give data that can be gone through again")
     result = {name: total / examples for name, total in sums.items()}
@@ -67,16 +71,40 @@ def evaluate(
 
 
 def outputs(
-    model: Model, loader: Any, *, seed: int = 0, shape: Callable[[np.ndarray, Any], Batch] | None = None
+    model: Model,
+    loader: Any,
+    *,
+    seed: int = 0,
+    shape: Callable[[np.ndarray, Any], Batch] | None = None,
+    parallel: DataParallel | None = None,
 ) -> np.ndarray:
     """The outputs for all batches, one below the other: (N, C) or (N, T, C)."""
     with unchanged(model, None):
-        return np.concatenate(
-            [
-                model.forward((shape(x, y) if shape else (x, y))[0], rng=stream(seed, "predict", k)).outputs
-                for k, (x, y) in enumerate(loader.batches(0, 0))
-            ]
-        )
+        batches = _addressed(loader, shape, (seed, "predict"), deque())
+        run = parallel.forward if parallel else _forward
+        return np.concatenate([found for _, found in run(model, None, batches, judge=False)])
+
+
+def _addressed(
+    loader: Any, shape: Any, address: tuple[Any, ...], targets: deque[Any], most: int | None = None
+) -> Iterator[tuple[np.ndarray, Any, tuple[Any, ...]]]:
+    """Batches with the addresses of their random numbers; their targets and sizes are put into ``targets`` too."""
+    for k, (x, y) in enumerate(loader.batches(0, 0)):
+        if k == most:
+            return
+        x, y = shape(x, y) if shape else (x, y)
+        targets.append((y, len(x)))
+        yield x, y, (*address, k)
+
+
+def _forward(
+    model: Model, loss: Any, batches: Iterable[tuple[np.ndarray, Any, tuple[Any, ...]]], judge: bool = True
+) -> Iterator[tuple[Any, np.ndarray]]:
+    """Loss and outputs of each batch, here and now."""
+    for x, y, address in batches:
+        rng = stream(*address)
+        run = model.forward(x, train=False, rng=rng)
+        yield loss(run, y, model=model, rng=rng) if judge else None, run.outputs
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -27,12 +28,13 @@ from training.callbacks import (
     TensorBoardLogger,
     TimeLimit,
 )
-from training.config import Config, callback_of, loss_of, read
+from training.config import Config, callback_of, loss_of, parallel_of, read
 from training.data import DataLoader, Dataset, split
 from training.datasets import prepare
 from training.loop import Trainer
 from training.model import Model
 from training.named import made
+from training.parallel import DataParallel
 from training.stored import put_parameters
 
 __all__ = ["Outcome", "Sweep", "data_of", "network_of", "run", "sweep"]
@@ -76,10 +78,11 @@ def run(config: Config, make_model: Factory | None = None) -> list[Outcome]:
     """
     splits = data_of(config)
     outcomes: list[Outcome] = []
-    for k in range(config.training.num_repeats):
-        outcomes.append(_one(config, config.seed + k, splits, make_model or _twin))
-        if not outcomes[-1].finished:
-            break
+    with parallel_of(config) or nullcontext() as parallel:
+        for k in range(config.training.num_repeats):
+            outcomes.append(_one(config, config.seed + k, splits, make_model or _twin, parallel))
+            if not outcomes[-1].finished:
+                break
     return outcomes
 
 
@@ -159,7 +162,9 @@ def _pooling(given: str | dict[str, Any]) -> Any:
     return pooling(options.pop("name", "mean"), **options)
 
 
-def _one(config: Config, seed: int, splits: dict[str, Dataset], make_model: Factory) -> Outcome:
+def _one(
+    config: Config, seed: int, splits: dict[str, Dataset], make_model: Factory, parallel: DataParallel | None
+) -> Outcome:
     chosen, logging = config.training, config.logging
     model = make_model(config, splits)
     if config.model.init_from is not None:
@@ -205,7 +210,7 @@ def _one(config: Config, seed: int, splits: dict[str, Dataset], make_model: Fact
     trainer = Trainer(
         model, optimizer, None, list(chosen.metrics), callbacks, loss=loss, seed=seed,
         accumulate=chosen.accumulate_grad_batches, clip_norm=clip if by_norm else None, clip_value=None if by_norm else clip,
-        progress=logging.progress,
+        progress=logging.progress, parallel=parallel,
     )  # fmt: skip
     loader = DataLoader(
         splits["train"], chosen.batch_size, shuffle=config.data.shuffle, seed=seed, drop_last=config.data.drop_last

@@ -108,7 +108,11 @@ class Callback:
     """Base of callbacks: override the hooks that are needed; those that are not cost nothing.
 
     ``on_epoch_begin`` is called once more when a run is continued in the middle of an epoch, after :meth:`load_state_dict`.
+    ``reads``: what of ``state.run`` it looks at beside the outputs, "states" or "spikes"; workers (:mod:`training.parallel`) send
+    nothing else.
     """
+
+    reads: tuple[str, ...] = ()
 
     def on_train_begin(self, state: TrainingState) -> Signal | None:
         """Before the first epoch of a run."""

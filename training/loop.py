@@ -30,6 +30,7 @@ from training.gradients import init_all_states, loss_and_gradients, run_network,
 from training.hooks import STOP, Callback, CallbackList, TrainingState
 from training.model import LossValue, Model, Run
 from training.named import made, made_metrics
+from training.parallel import DataParallel, WorkerDied
 from training.stored import of_parameters, put_parameters, put_state, state_of
 
 __all__ = [
@@ -68,6 +69,7 @@ class Trainer:
         clip_value: largest magnitude of a gradient's element, or None.
         check_finite: whether to stop with :class:`Diverged` at the first loss or gradient that is not finite.
         progress: show a progress bar; None: if there is a terminal.
+        parallel: a :class:`training.parallel.DataParallel`: batches are cut into shards, which workers share; None: neither.
 
     ``history``: the metrics of every epoch. ``epoch``: how many are done.
 
@@ -90,6 +92,7 @@ class Trainer:
         clip_value: float | None = None,
         check_finite: bool = True,
         progress: bool | None = None,
+        parallel: DataParallel | None = None,
     ):
         faults: list[str] = []
         if not isinstance(model, Model):
@@ -108,11 +111,16 @@ class Trainer:
             check_finite,
             progress,
         )
+        if parallel is not None and not isinstance(parallel, DataParallel):
+            faults.append(
+                f"Trainer.parallel: {parallel!r} shares no work; give DataParallel(workers=2, shards=4), or None"
+            )
+        self.parallel = parallel
         self.optimizer = made("optimizer", optimizer, faults)
         self.loss = made("loss", loss, faults)
         self.metrics = made_metrics(metrics, faults)
         self.seed, self.callbacks = 0, CallbackList()
-        for attempt in (self._take_seed, self._take_callbacks):
+        for attempt in (self._take_seed, self._take_callbacks, self._judge_loss):
             try:
                 attempt(seed, callbacks, scheduler)
             except InputError as error:
@@ -144,6 +152,10 @@ class Trainer:
 
         self.callbacks = CallbackList([] if scheduler is None else [LRScheduler(scheduler)])
         self.callbacks.append(CallbackList(callbacks or ()))
+
+    def _judge_loss(self, seed: Any, callbacks: Any, scheduler: Any) -> None:
+        if isinstance(self.parallel, DataParallel):
+            self.parallel.judge(self.loss)
 
     def add_callback(self, callback: Callback) -> None:
         """Put a callback behind the others."""
@@ -188,6 +200,8 @@ class Trainer:
         loader = as_batches(train_data, batch_size, self.seed, shuffle=True)
         val = None if val_data is None else as_batches(val_data, max(batch_size, 256), 0, shuffle=False)
         self._signature = {**signature(loader), "seed": self.seed, "accumulate": self.accumulate}
+        self._signature["shards"] = self.parallel.shards if self.parallel is not None else None
+        self._renew()
         self.val_data = val
         callbacks = self._with_progress()
         held: Mapping[str, Any] | None = None
@@ -296,17 +310,35 @@ class Trainer:
         self, number: int, x: np.ndarray, y: Any, callbacks: CallbackList
     ) -> tuple[LossValue, dict[str, np.ndarray], Run]:
         """Forward and backward with the weights that callbacks make of the true ones, which stand again afterwards."""
-        rng = stream(self.seed, "noise", self.epoch, number)
         if not callbacks.wants("on_weights"):
-            return loss_and_gradients(self.model, self.loss, x, y, rng, self.timings)
+            return self._gradients(number, x, y, callbacks)
         parameters = self.model.parameters()
         self._hide(parameters)
         try:
             callbacks.on_weights(parameters, self._state, stream(self.seed, "weights", self.epoch, number))
-            return loss_and_gradients(self.model, self.loss, x, y, rng, self.timings)
+            return self._gradients(number, x, y, callbacks)
         finally:
             for name, array in parameters.items():
                 np.copyto(array, self._hidden[name])
+
+    def _gradients(
+        self, number: int, x: np.ndarray, y: Any, callbacks: CallbackList
+    ) -> tuple[LossValue, dict[str, np.ndarray], Run]:
+        """Forward and backward, here or by workers."""
+        address = (self.seed, "noise", self.epoch, number)
+        if self.parallel is None:
+            return loss_and_gradients(self.model, self.loss, x, y, stream(*address), self.timings)
+        keep = [what for each in callbacks for what in each.reads]
+        try:
+            return self.parallel.gradients(self.model, self.loss, x, y, address, timings=self.timings, keep=keep)
+        except WorkerDied as error:
+            kept = f"; the last checkpoint is {self._last}" if self._last else ""
+            raise WorkerDied(f"{error} (epoch {self.epoch}, batch {number}, step {self.step}){kept}") from error
+
+    def _renew(self) -> None:
+        """Workers get the model as it is now."""
+        if self.parallel is not None:
+            self.parallel.renew()
 
     def _spent(self, phase: str, since: float) -> float:
         now = perf_counter()
@@ -415,6 +447,7 @@ class Trainer:
         Raises:
             InputError: data that do not fit.
         """
+        self._renew()
         return self._evaluate(as_batches(data, batch_size, 0, shuffle=False))
 
     def predict(self, inputs: Any, *, batch_size: int = 256) -> np.ndarray:
@@ -427,10 +460,13 @@ class Trainer:
         if isinstance(inputs, np.ndarray):
             inputs = Dataset(inputs, np.zeros(len(inputs), dtype=np.int64), name="predict")
         loader = as_batches(inputs, batch_size, 0, shuffle=False)
-        return outputs(self.model, loader, seed=self.seed, shape=self.shaped)
+        self._renew()
+        return outputs(self.model, loader, seed=self.seed, shape=self.shaped, parallel=self.parallel)
 
     def _evaluate(self, loader: Any) -> dict[str, float]:
-        return evaluate(self.model, self.loss, loader, self.metrics, seed=self.seed, shape=self.shaped)
+        return evaluate(
+            self.model, self.loss, loader, self.metrics, seed=self.seed, shape=self.shaped, parallel=self.parallel
+        )
 
     def shaped(self, x: np.ndarray, y: Any) -> tuple[np.ndarray, Any]:
         """Inputs on ``sequence_length`` steps, and with them targets that have one value a step."""

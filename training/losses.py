@@ -324,6 +324,12 @@ class RichMarginLoss(Bounded):
             gradient += weight * slope
         return LossValue(total, outputs=gradient.astype(outputs.dtype, copy=False), parts=parts)
 
+    def entangled(self, targets: Any = None) -> str | None:
+        """Two of its terms compare samples."""
+        if self.lambda_consistency == 0.0 and self.lambda_diversity == 0.0:
+            return None
+        return "its consistency and diversity compare the samples of a batch with each other"
+
     def _gap(self, z: Array, labels: NDArray[np.int64]) -> tuple[float, Array]:
         rows = np.arange(len(z))
         ahead = z - z[rows, labels][:, None]  # z_j - z_y; 1 - sigma(-x) = sigma(x)
@@ -433,6 +439,12 @@ class AutoregressiveLoss(Bounded):
         wanted = tokens if self.shifted else tokens[:, 1:]
         labels = labels_of(wanted, (len(outputs), len(places)), classes, self.name, self.ignore_index)
         return places, classes, labels, labels != self.ignore_index
+
+    def entangled(self, targets: Any = None) -> str | None:
+        """Where tokens are ignored, samples have different numbers of those that count."""
+        if targets is None or not np.any(np.asarray(targets) == self.ignore_index):
+            return None
+        return f"its mean is over the tokens that are not {self.ignore_index}, which are not as many in every sample"
 
     def value(self, run: Run, targets: Any, model: Any, rng: np.random.Generator | None) -> LossValue:
         """Mean and gradient; targets are tokens (B, L)."""

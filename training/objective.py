@@ -52,6 +52,18 @@ class Loss:
         """Value and gradients; to be defined by each loss."""
         raise InputError(f"{type(self).__name__}.value: not defined; define value(run, targets, model, rng)")
 
+    def entangled(self, targets: Any = None) -> str | None:
+        """Why the value for a batch is not the mean of its values for single samples; None if it is.
+
+        Over shards of a batch (:mod:`training.parallel`) such a loss is the mean of its values for the shards: another number.
+        A loss of your own that compares samples with each other, or whose mean is over things that not all samples have
+        alike, says so here in half a sentence.
+
+        Args:
+            targets: of the batch, where it depends on them; None: in general.
+        """
+        return None
+
     def __call__(
         self, run: Run | ArrayLike, targets: Any = None, model: Any = None, rng: np.random.Generator | None = None
     ) -> LossValue:
@@ -131,6 +143,11 @@ class FunctionLoss(Loss):
         if gradient.shape != outputs.shape:
             raise InputError(f"{self.name}: the gradient is {gradient.shape}; give the outputs' {outputs.shape}")
         return LossValue(self._number(found[0]), outputs=gradient.astype(outputs.dtype, copy=False))
+
+    def number(self, outputs: Array, targets: Any) -> float:
+        """The value alone."""
+        found = self.function(outputs, targets, **self.options)
+        return self._number(found[0] if isinstance(found, tuple) else found)
 
     def _number(self, value: Any) -> float:
         array = np.asarray(value)
@@ -242,6 +259,15 @@ class Sum(Loss):
         if self.alternate_every is None:
             return labels
         return (labels[(self.batch // self.alternate_every) % len(labels)],)
+
+    def entangled(self, targets: Any = None) -> str | None:
+        """The reasons of its parts, whichever is active, but for those of weight 0."""
+        found = [
+            f"{label}: {reason}"
+            for label, loss in self.losses.items()
+            if self.weights[label] != 0.0 and (reason := loss.entangled(targets)) is not None
+        ]
+        return "; ".join(found) or None
 
     def advance(self) -> None:
         """A training batch is done: alternation counts it."""

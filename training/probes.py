@@ -146,6 +146,8 @@ class StateTrajectoryLogger(Callback):
         folder: where files go, or None.
     """
 
+    reads = ("states",)
+
     def __init__(self, every_epochs: int = 1, samples: int = 1, folder: str | os.PathLike[str] | None = None):
         faults = Faults("StateTrajectoryLogger")
         self.every = faults.whole("every_epochs", every_epochs, least=1)

@@ -157,6 +157,10 @@ class AverageStateMagnitude(_OfRun):
         super()._judge(faults)
         faults.choice("loss_type", self.loss_type, ("mse", "abs"))
 
+    def entangled(self, targets: Any = None) -> str | None:
+        """The mean comes first, the distance then."""
+        return "it is the distance of the batch's mean from a target, not the mean of distances"
+
     def _term(self, x: Array) -> tuple[float, Array]:
         error = float(np.mean(np.abs(x))) - self.target_magnitude
         value, slope = (error**2, 2.0 * error) if self.loss_type == "mse" else (abs(error), float(np.sign(error)))
@@ -186,6 +190,10 @@ class BranchingLoss(_OfRun):
         faults.flag("use_log_domain", self.use_log_domain)
         if not faults.found and self.clamp_min >= self.clamp_max:
             faults.add("clamp_min", f"{self.clamp_min:g} is not below clamp_max = {self.clamp_max:g}; lower it")
+
+    def entangled(self, targets: Any = None) -> str | None:
+        """Silent steps do not count."""
+        return "its mean is over the steps with activity, which are not as many in every sample"
 
     def _term(self, x: Array) -> tuple[float, Array]:
         if x.ndim != 3 or x.shape[1] < 2:
@@ -221,6 +229,10 @@ class SpikeCountPenalty(_OfRun):
     of: str = field(default="spikes", kw_only=True)
     name = "spike_count_penalty"
     nonnegative = ("lower", "upper", "factor")
+
+    def entangled(self, targets: Any = None) -> str | None:
+        """The mean comes first, the distance then."""
+        return "it compares the batch's mean number of spikes with its bounds, not that of every sample"
 
     def _term(self, x: Array) -> tuple[float, Array]:
         count = x.reshape(len(x), -1, x.shape[-1]).sum(axis=1).mean(axis=0)
@@ -444,6 +456,10 @@ class LocalExpansion(Bounded):
             faults.add("layers", "per_layer needs the loops of each layer; give lists of indices")
         if not faults.found and self.clamp_min >= self.clamp_max:
             faults.add("clamp_min", f"{self.clamp_min:g} is not below clamp_max = {self.clamp_max:g}; lower it")
+
+    def entangled(self, targets: Any = None) -> str | None:
+        """Steps before the first difference do not count."""
+        return "its mean is over the steps where the two runs differ, which are not as many in every sample"
 
     def value(self, run: Run, targets: Any, model: Any, rng: np.random.Generator | None) -> LossValue:
         """Value, and gradients by parameter."""
