@@ -23,7 +23,7 @@ from training import checkpoint
 from training.address import checked_seed, stream
 from training.batching import as_batches, length, numbered, signature
 from training.clipping import clip_by_global_norm, clip_by_value
-from training.data import Dataset, resample
+from training.data import Dataset, with_steps
 from training.evaluate import evaluate, outputs, plain, state_of_loss
 from training.gradients import grad as grad
 from training.gradients import init_all_states, loss_and_gradients, run_network, value_and_grad
@@ -435,12 +435,7 @@ class Trainer:
     def shaped(self, x: np.ndarray, y: Any) -> tuple[np.ndarray, Any]:
         """Inputs on ``sequence_length`` steps, and with them targets that have one value a step."""
         length = self.sequence_length
-        if length is None or x.shape[1] == length:
-            return x, y
-        steps = x.shape[1]
-        if isinstance(y, np.ndarray) and y.ndim >= 2 and y.shape[1] == steps:
-            y = resample(y, length, "nearest" if y.dtype.kind in "iu" else "linear")
-        return resample(x, length), y
+        return (x, y) if length is None or x.shape[1] == length else with_steps(x, y, length)
 
     # ---- checkpoints
 

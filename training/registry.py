@@ -34,7 +34,7 @@ KINDS = (
 )
 # Modules of this library that register entries of a kind: they are read when the kind is first asked for.
 _HOMES = {
-    "loss": ("losses", "regularisers", "objective"),
+    "loss": ("losses", "regularisers", "objective", "imitation"),
     "optimizer": ("optim", "wrappers"),
     "schedule": ("schedules", "reactive"),
     "callback": ("callbacks", "curriculum", "hardening", "interruption", "loggers", "probes"),
