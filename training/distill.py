@@ -79,14 +79,19 @@ def lessons_for(
             summary = lessons.examine(file, "lessons", dt=dt, required=("train",))
             found = lessons.splits_of(file, "lessons", cache=True)
     elif path is not None:
+        if teacher is not None and not there:
+            try:
+                generate_teacher_trajectories(
+                    teacher, data, path, batch_size=batch_size, progress=progress, **recipe.plain()
+                )
+            except InputError:
+                there = Path(path).is_file()  # someone else has written it meanwhile
+                if not there:
+                    raise
         if teacher is not None and there:
             faults = differences(teacher, data, recipe, path)
             if faults:
                 raise InputError(faults)
-        elif teacher is not None:
-            generate_teacher_trajectories(
-                teacher, data, path, batch_size=batch_size, progress=progress, **recipe.plain()
-            )
         summary = lessons.validate(path, dt=dt, required=("train",))
         found = lessons.load(path, cache=cache)
     lacking = [part for part in parts if part not in summary.columns]

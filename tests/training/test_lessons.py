@@ -346,7 +346,7 @@ def test_s0_24_spikes_outside_0_and_1_and_single_constant_columns(tmp_path):
     path = written(
         tmp_path / "a.h5", lambda x: np.stack([0 * x[..., 0], 1.5 * (x[..., 0] > 1)], axis=-1), outputs="spikes"
     )
-    with pytest.raises(InputError, match="go from 0 to 1.5"):
+    with pytest.raises(InputError, match=r"go from 0 to 1\.5"):
         validate_distillation_dataset(path)
     path = written(tmp_path / "b.h5", lambda x: np.stack([0 * x[..., 0], x[..., 0] > 1], axis=-1), outputs="spikes")
     assert validate_distillation_dataset(path).constant == {"spikes": ["0"]}
