@@ -30,7 +30,7 @@ from training.gradients import init_all_states, loss_and_gradients, run_network,
 from training.hooks import STOP, Callback, CallbackList, TrainingState
 from training.model import LossValue, Model, Run
 from training.named import made, made_metrics
-from training.stored import of_parameters, put_parameters, put_state, state_of
+from training.stored import of_carried, of_parameters, put_carried, put_parameters, put_state, state_of
 
 __all__ = [
     "BasicTrainingLoop",
@@ -456,7 +456,7 @@ class Trainer:
             },
             "run": self._signature,
             "model": of_parameters(self.model),
-            "model_state": state_of(self.model) if hasattr(self.model, "state_dict") else {},
+            "model_state": of_carried(self.model),
             "optimizer": state_of(self.optimizer),
             "loss": state_of_loss(self.loss),
             "metrics": {name: state_of(metric) for name, metric in self.metrics.items()},
@@ -500,8 +500,7 @@ class Trainer:
         self._bind()
         put_state(self.optimizer, tree["optimizer"])
         put_state(self.loss, tree["loss"])
-        if hasattr(self.model, "load_state_dict") and tree["model_state"]:
-            self.model.load_state_dict(tree["model_state"])
+        put_carried(self.model, tree["model_state"])
         if set(tree["metrics"]) != set(self.metrics):
             raise InputError(
                 f"{path}: was written with metrics {sorted(tree['metrics'])}, this run has {sorted(self.metrics)}"
