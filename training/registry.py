@@ -37,7 +37,7 @@ _HOMES = {
     "loss": ("losses", "regularisers", "objective", "imitation"),
     "optimizer": ("optim", "wrappers"),
     "schedule": ("schedules", "reactive"),
-    "callback": ("callbacks", "curriculum", "hardening", "interruption", "loggers", "probes"),
+    "callback": ("callbacks", "curriculum", "hardening", "interruption", "limits", "loggers", "probes"),
     "metric": ("metrics",),
     "surrogate": ("surrogates",),
     "pooling": ("readout",),

@@ -319,10 +319,27 @@ def test_s0_24_a_configuration_keeps_and_reuses_lessons(home, tmp_path):
     found = configuration.load(home / "alone.yaml", [f"logging.folder={tmp_path}", "training.max_epochs=2"])
     outcome = experiment.run(found)[0]
     assert outcome.finished and outcome.history[-1]["loss"] < outcome.history[0]["loss"]
-    with pytest.raises(InputError, match=r"subset_fraction = 0\.5, now it is 1\.0"):
-        experiment.data_of(configuration.load(home / "learn.yaml", options[:1]))
+    with pytest.raises(InputError, match=r"subset_fraction = 0\.5, now it is 1\.0") as told:
+        experiment.data_of(configuration.load(home / "learn.yaml", [options[0], options[2]]))
+    assert len(told.value.faults) == 1
     with pytest.raises(InputError, match="dt is 1 ns, the student's 2 ns"):
         experiment.run(configuration.load(home / "alone.yaml", ["model.dt=2.0"]))
+
+
+def test_s0_24_a_configuration_distils_for_a_chip(home, tmp_path):
+    """The callbacks of docs/training_loop.md: the best weights are within the chip's ranges, with the signs of the network file."""
+    qat = "{bits: 4, scheme: pow2+1, min_val: -0.38, max_val: 0.38, connections: J}"
+    chosen = configuration.load(
+        home / "learn.yaml",
+        [
+            f"logging.folder={tmp_path}",
+            "training.max_epochs=3",
+            "callbacks.limits={chip: ascr_y1, signs: J}",
+            f"callbacks.qat={qat}",
+        ],
+    )
+    J = experiment.run(chosen)[0].model.parameters()["J"]
+    assert J.min() >= 0.0 and J.max() <= 0.38
 
 
 def test_s0_24_a_sweep_distils(home, tmp_path):
