@@ -314,7 +314,7 @@ def _distillation(config: Config) -> list[str]:
             if chosen is None
             else [f"distillation: is there, and the paradigm is {config.training.paradigm!r}; leave it out"]
         )
-    faults = _under("distillation", lambda found: recipe_of(config))
+    faults = _in_distillation(lambda: recipe_of(config))
     if chosen.teacher is None:
         if chosen.lessons is None:
             faults.append("distillation.teacher: missing, and there are no lessons; give one of them")
@@ -339,7 +339,7 @@ def _distillation(config: Config) -> list[str]:
             if path is not None and not Path(path).is_file():
                 beside = [each.name for each in Path(path).parent.iterdir()] if Path(path).parent.is_dir() else []
                 faults.append(f"distillation.{name}: {path}: there is no such file{nearest(Path(path).name, beside)}")
-        faults += _under("distillation", lambda found: changed_model(config.model, chosen.model))
+        faults += _in_distillation(lambda: changed_model(config.model, chosen.model))
     unknown: list[str] = []
     loss = loss_of(config, unknown)
     if not unknown and loss is not None:
@@ -352,6 +352,15 @@ def _distillation(config: Config) -> list[str]:
         if lacking:
             faults.append(f"distillation.outputs: a loss looks at {', '.join(lacking)}; add that, or leave outputs out")
     return faults
+
+
+def _in_distillation(make: Any) -> list[str]:
+    """Faults of something that is made of the block, by its keys."""
+    try:
+        make()
+    except InputError as error:
+        return [f"distillation.{fault.removeprefix('lessons.')}" for fault in error.faults]
+    return []
 
 
 def loss_of(config: Config, faults: list[str]) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -129,11 +130,14 @@ def _lessons(
     from training.imitation import parts_of
 
     teacher = None if distillation.teacher is None else teacher_of(config, splits, make_model)
-    found, _ = lessons_for(
-        teacher, splits, recipe_of(config), distillation.lessons, batch_size=distillation.batch_size,
-        dt=config.model.options.get("dt", config.model.dt), parts=parts_of(loss_of(config, [])),
-        cache=distillation.cache, progress=config.logging.progress,
-    )  # fmt: skip
+    try:
+        found, _ = lessons_for(
+            teacher, splits, recipe_of(config), distillation.lessons, batch_size=distillation.batch_size,
+            dt=config.model.options.get("dt", config.model.dt), parts=parts_of(loss_of(config, [])),
+            cache=distillation.cache, progress=config.logging.progress,
+        )  # fmt: skip
+    except InputError as error:
+        raise InputError([re.sub(r"^lessons\.(?!data)", "distillation.", fault) for fault in error.faults]) from None
     return dict(found)
 
 

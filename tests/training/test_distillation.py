@@ -367,14 +367,14 @@ FAULTS = [
         ["distillation.teacher=teacher.yaml", "distillation.config=teach.yaml"],
         "the teacher is a network file; leave it out",
     ),
-    (["distillation.subset_fraction=0"], "subset_fraction: 0 is not above 0"),
-    (["distillation.scale_min=0.5"], "scale_max: missing"),
+    (["distillation.subset_fraction=0"], r"distillation\.subset_fraction: 0 is not above 0"),
+    (["distillation.scale_min=0.5"], r"distillation\.scale_max: missing"),
     (["distillation.outputs=[sates]"], "did you mean 'states'"),
     (["distillation.outputs=[states]"], r"distillation\.outputs: a loss looks at outputs; add that"),
     (["distillation.batch_size=0"], r"distillation\.batch_size: 0"),
-    (["distillation.model={dtt: 1}"], r"distillation: model\.dtt: unknown key \(did you mean 'dt'\?\)"),
-    (["distillation.model={dt: -1.0}"], r"distillation: model\.dt: -1\.0 is not right"),
-    (["distillation.model={options: 3}"], r"distillation: model\.options: 3 is not right"),
+    (["distillation.model={dtt: 1}"], r"distillation\.model\.dtt: unknown key \(did you mean 'dt'\?\)"),
+    (["distillation.model={dt: -1.0}"], r"distillation\.model\.dt: -1\.0 is not right"),
+    (["distillation.model={options: 3}"], r"distillation\.model\.options: 3 is not right"),
     (["distillation.teacher=null"], r"distillation\.teacher: missing, and there are no lessons"),
     (["distillation.teacher=null", "distillation.lessons=l.h5"], r"data\.source: is for writing lessons"),
     (
@@ -423,6 +423,16 @@ def test_s0_24_teachers_that_do_not_fit_are_told(home, tmp_path):
     other = f"{{network: student.yaml, options: {{channels: {channels(3)}}}}}".replace("student", str(home / "student"))
     with pytest.raises(InputError, match=r"distillation\.teacher: .*'weights' is float64 of shape \(18,\)"):
         experiment.data_of(configuration.load(home / "learn.yaml", [f"distillation.model={other}"]))
+
+
+def test_s0_24_what_the_teacher_refuses_is_told_by_key(home):
+    for change, told in (
+        ("distillation.loops=[o9]", r"^distillation\.loops: 'o9' is not in the network"),
+        ("distillation.outputs=[states, outputs, spikes]", r"^distillation\.outputs: the teacher gives no spikes"),
+        ("distillation.model={options: {tau: 1}}", r"^distillation\.teacher: model\.options: .*'tau'"),
+    ):
+        with pytest.raises(InputError, match=told):
+            experiment.data_of(configuration.load(home / "learn.yaml", [change]))
 
 
 def test_s0_24_a_labelled_set_stays_labelled():
