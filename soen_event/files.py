@@ -19,7 +19,8 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, NamedTuple, TypeAlias
@@ -949,22 +950,48 @@ def write(path: str | os.PathLike[str], text: str, overwrite: bool) -> None:
     Raises:
         InputError: the path is none or a folder's, its folder is not there, or the file exists and ``overwrite`` is False.
     """
+    with replacement(path, overwrite=overwrite) as temporary:
+        temporary.write_bytes(text.encode())
+
+
+@contextmanager
+def replacement(
+    path: str | os.PathLike[str], *, overwrite: bool, make_folders: bool = False, durable: bool = True
+) -> Iterator[Path]:
+    """Write a file in one step: a reader sees the old file or the whole new one, never a part of it.
+
+        with replacement("net.yaml", overwrite=True) as temporary:
+            temporary.write_text(...)
+
+    The body writes the path that it is given; afterwards this gets the file's name. If the body raises, nothing is left.
+
+    Args:
+        path: the name; a link stays one, and the file behind it is written.
+        overwrite: whether an existing file may be replaced.
+        make_folders: make the folders on the way; otherwise they must be there.
+        durable: wait until the disk has it, so that it also survives a power cut.
+
+    Raises:
+        InputError: the path is none or a folder's, its folder is not there, the file exists, or the disk refuses.
+    """
     path = checked_path(path, "path")
     taken = f"{path}: exists already; choose another name or pass overwrite=True"
     try:
         if path.is_dir():
             raise InputError(f"{path}: is a folder; give a file name")
-        if not path.parent.is_dir():
+        target = Path(os.path.realpath(path))
+        if make_folders:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        elif not path.parent.is_dir():
             raise InputError(f"{path}: there is no folder {path.parent}; make it first")
         if path.exists() and not overwrite:
             raise InputError(taken)
-        target = Path(os.path.realpath(path))
         temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
         try:
-            with open(temporary, "x", encoding="utf-8", newline="\n") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
+            yield temporary
+            if durable:
+                with open(temporary, "rb+") as file:
+                    os.fsync(file.fileno())
             if overwrite:
                 os.replace(temporary, target)
             else:
@@ -972,7 +999,8 @@ def write(path: str | os.PathLike[str], text: str, overwrite: bool) -> None:
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as trouble:
-        raise InputError(f"{path}: cannot be written ({trouble.strerror}); check the folder and the name") from None
+        told = trouble.strerror or trouble
+        raise InputError(f"{path}: cannot be written ({told}); check the folder and the name") from None
 
 
 def _place_new(temporary: Path, target: Path, taken: str) -> None:

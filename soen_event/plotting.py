@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import os
-import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from soen_event.errors import InputError, nearest
+from soen_event.files import replacement
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -105,24 +105,9 @@ def save(figure: Any, path: str | os.PathLike[str], overwrite: bool = False) -> 
     path = Path(path)
     check_target(path, overwrite)
     figure = getattr(figure, "figure", figure) or figure
-    target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
-    try:
-        try:
-            with _styled():
-                figure.savefig(temporary, format=path.suffix[1:].lower())
-            if not overwrite and path.exists():
-                raise InputError(_taken(path))
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as trouble:
-        raise InputError(f"{path}: cannot be written ({trouble.strerror}); check the folder") from None
+    with replacement(path, overwrite=overwrite, durable=False) as temporary, _styled():
+        figure.savefig(temporary, format=path.suffix[1:].lower())
     return path
-
-
-def _taken(path: Path) -> str:
-    return f"{path}: exists already; choose another name or pass overwrite=True"
 
 
 def check_target(path: str | os.PathLike[str], overwrite: bool = False) -> None:
@@ -136,7 +121,7 @@ def check_target(path: str | os.PathLike[str], overwrite: bool = False) -> None:
     if not path.parent.is_dir():
         raise InputError(f"{path}: there is no folder {path.parent}; make it first")
     if path.exists() and not overwrite:
-        raise InputError(_taken(path))
+        raise InputError(f"{path}: exists already; choose another name or pass overwrite=True")
 
 
 # ---------------------------------------------------------------------------------------------- events of a run

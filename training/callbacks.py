@@ -5,6 +5,7 @@ here                EarlyStopping, LRScheduler, ModelCheckpoint (SOENModelCheckp
 loggers             Logger, CSVLogger, JSONLogger, TensorBoardLogger, ProgressBar
 probes              MetricsTracker, ConnectionParameterProbe, StateTrajectoryLogger, OutputStateStats, GradientStatistics, Profiler
 hardening           QATStraightThrough, QuantizedAccuracy, ConnectionNoise, NoiseAnnealing
+limits              Limits
 curriculum          LossWeightScheduler, DynamicLossWeight, TargetSeqLenScheduler, TimePoolingScaleScheduler, StatefulTraining
 interruption        TimeLimit, Interruption
 =================== ===================================================================================================
@@ -35,6 +36,7 @@ from training.curriculum import (
 from training.hardening import ConnectionNoise, NoiseAnnealing, QATStraightThrough, QuantizedAccuracy
 from training.hooks import CONTINUE, STOP, Callback, CallbackList, Signal, TrainingState, monitored
 from training.interruption import Interruption, TimeLimit
+from training.limits import Limits
 from training.loggers import CSVLogger, JSONLogger, Logger, ProgressBar, TensorBoardLogger
 from training.probes import (
     ConnectionParameterProbe,
@@ -62,6 +64,7 @@ __all__ = [
     "Interruption",
     "JSONLogger",
     "LRScheduler",
+    "Limits",
     "Logger",
     "LossWeightScheduler",
     "MetricsTracker",

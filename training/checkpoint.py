@@ -11,7 +11,6 @@ import hashlib
 import io
 import json
 import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from soen_event.errors import InputError, nearest
+from soen_event.files import replacement
 
 __all__ = ["load", "replace_bytes", "save"]
 
@@ -92,30 +92,14 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def replace_bytes(path: str | os.PathLike[str], data: bytes, *, durable: bool = True) -> Path:
-    """Put a file in place in one step: a reader sees the old one or the whole new one.
+    """Put a file in place in one step, and make the folders on the way: a reader sees the old file or the whole new one.
 
     Raises:
         InputError: the place cannot be written to.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder; give a file name")
-    target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(temporary, "xb") as file:
-                file.write(data)
-                file.flush()
-                if durable:
-                    os.fsync(file.fileno())
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as trouble:
-        raise InputError(f"{path}: cannot be written ({trouble.strerror}); check the folder") from None
-    return path
+    with replacement(path, overwrite=True, make_folders=True, durable=durable) as temporary:
+        temporary.write_bytes(data)
+    return Path(path)
 
 
 def _packed(value: Any, place: str, arrays: dict[str, np.ndarray], faults: list[str]) -> Any:

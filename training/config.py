@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import pydantic
 from pydantic import Field
@@ -28,6 +28,7 @@ from training.registry import get
 
 if TYPE_CHECKING:
     from training.parallel import DataParallel
+    from training.teacher import Recipe
 
 __all__ = ["Config", "load", "read"]
 
@@ -57,7 +58,7 @@ class Training(_Strict):
     num_repeats: int = Field(default=1, ge=1)
     """Runs with the seeds seed, seed + 1, ..."""
     paradigm: Paradigm = "supervised"
-    """unsupervised: the input is its own target. The other two have programs of their own."""
+    """unsupervised: the input is its own target. distillation: see :class:`Distillation`. self_supervised has a program of its own."""
     mapping: Steps | None = None
     """What goes in and what comes out; None: as the data are. Given, it is checked."""
     optimizer: dict[str, Any] = Field(default_factory=lambda: {"name": "adam"})
@@ -112,6 +113,36 @@ class Model(_Strict):
     """A checkpoint whose weights it begins with."""
 
 
+class Distillation(_Strict):
+    """The teacher of a run with ``training.paradigm: distillation``, and the lessons that the student gets (training/distill.py).
+
+    The teacher goes through ``data``; what the losses look at is asked of it. Losses that look at it: trajectory_mse, van_rossum,
+    softmax_kl; others see the true answers.
+    """
+
+    teacher: str | None = None
+    """A checkpoint (.h5) of a run, or a network file (.yaml, .yml, .json) with the weights in it; None: the lessons are there already."""
+    config: str | None = None
+    """Configuration of the teacher's run; None: the ``config.json`` beside its checkpoint."""
+    model: dict[str, Any] = Field(default_factory=dict)
+    """What is different in the teacher's ``model``: of a network file, from the student's; of a checkpoint, from its run's."""
+    lessons: str | None = None
+    """A file of lessons: read if it is there, and written otherwise; None: they are kept in memory."""
+    outputs: list[str] | None = None
+    """What is kept of the teacher: states, spikes, outputs; None: what the losses look at."""
+    loops: list[str] | None = None
+    """Ids of the teacher's loops or neurons; None: its outputs."""
+    subset_fraction: float = 1.0
+    max_samples: int | None = None
+    target_seq_len: int | None = None
+    scale_min: float | None = None
+    scale_max: float | None = None
+    batch_size: int = Field(default=32, ge=1)
+    """Examples that the teacher sees at a time."""
+    cache: bool = True
+    """Whether a file of lessons is read into memory."""
+
+
 class Logging(_Strict):
     """What is kept, in ``folder/name/seed-<seed>``."""
 
@@ -148,6 +179,7 @@ class Config(_Strict):
     training: Training = Field(default_factory=Training)
     data: Data = Field(default_factory=Data)
     model: Model
+    distillation: Distillation | None = None
     logging: Logging = Field(default_factory=Logging)
     profiler: Profile = Field(default_factory=Profile)
     callbacks: dict[str, dict[str, Any] | None] = Field(default_factory=dict)
@@ -219,10 +251,11 @@ def read(
 def check(config: Config) -> list[str]:
     """Faults of the names and options in a configuration: nothing that takes long is made."""
     training, data, faults = config.training, config.data, []
-    if training.paradigm in ("self_supervised", "distillation"):
+    if training.paradigm == "self_supervised":
         faults.append(
-            f"training.paradigm: {training.paradigm!r} has a program of its own; here it is supervised or unsupervised"
+            "training.paradigm: 'self_supervised' has a program of its own; here it is supervised, unsupervised or distillation"
         )
+    faults += _distillation(config)
     faults += _under("training.loss", lambda found: loss_of(config, found))
     faults += _under("training.optimizer", lambda found: made("optimizer", dict(training.optimizer), found))
     faults += _under("training.metrics", lambda found: made_metrics(list(training.metrics), found))
@@ -237,6 +270,103 @@ def check(config: Config) -> list[str]:
     if not config.model.network:
         faults.append("model.network: missing; give a network file, or {builder: layers, sizes: [4, 2]}")
     return faults
+
+
+def recipe_of(config: Config) -> Recipe:
+    """How the lessons of a configuration are made.
+
+    Raises:
+        InputError: options out of their range.
+    """
+    from training.imitation import parts_of
+    from training.teacher import Recipe
+
+    chosen = config.distillation or Distillation()
+    parts = tuple(chosen.outputs) if chosen.outputs is not None else parts_of(loss_of(config, []))
+    return Recipe(
+        outputs=parts or "states", seed=config.data.split_seed,
+        **{name: getattr(chosen, name) for name in (*_ASKED, "loops")},
+    )  # fmt: skip
+
+
+def changed_model(model: Model, changes: Mapping[str, Any]) -> Model:
+    """A block ``model`` with other values for some keys, and for some of its ``options``.
+
+    Raises:
+        InputError: a key that there is not, or a value that is not right; with every fault.
+    """
+    own, given = model.model_dump(), changes.get("options", {})
+    options = {**own["options"], **given} if isinstance(given, Mapping) else given
+    try:
+        return Model.model_validate({**own, **changes, "options": options})
+    except pydantic.ValidationError as error:
+        told = [_told(each, "model", None, set(), Model) for each in error.errors(include_url=False)]
+        raise InputError([text.replace("model: ", "model.", 1) for text in told]) from None
+
+
+_ASKED = ("subset_fraction", "max_samples", "target_seq_len", "scale_min", "scale_max")
+
+
+def _distillation(config: Config) -> list[str]:
+    """Faults of the block ``distillation``."""
+    from training.imitation import parts_of
+
+    chosen, wanted = config.distillation, config.training.paradigm == "distillation"
+    if chosen is None or not wanted:
+        if wanted:
+            return ["distillation: missing; give such as {teacher: runs/teacher/seed-0/best.h5}"]
+        return (
+            []
+            if chosen is None
+            else [f"distillation: is there, and the paradigm is {config.training.paradigm!r}; leave it out"]
+        )
+    faults = _in_distillation(lambda: recipe_of(config))
+    if chosen.teacher is None:
+        if chosen.lessons is None:
+            faults.append("distillation.teacher: missing, and there are no lessons; give one of them")
+        told = "is for writing lessons, and there is no teacher; leave it out, or give a teacher"
+        plain = Distillation()
+        unused = ("config", "model", "outputs", "loops", "batch_size", *_ASKED)
+        faults += [f"distillation.{name}: {told}" for name in unused if getattr(chosen, name) != getattr(plain, name)]
+        idle = Data(shuffle=config.data.shuffle, drop_last=config.data.drop_last)
+        faults += [
+            f"data.{name}: {told}" for name in Data.model_fields if getattr(config.data, name) != getattr(idle, name)
+        ]
+    else:
+        suffix = Path(chosen.teacher).suffix.lower()
+        if suffix not in (".h5", ".yaml", ".yml", ".json"):
+            faults.append(
+                f"distillation.teacher: {chosen.teacher}: the suffix {suffix!r} is none of .h5, .yaml, .yml and .json; "
+                "give a checkpoint or a network file"
+            )
+        elif suffix != ".h5" and chosen.config is not None:
+            faults.append("distillation.config: is for a checkpoint, and the teacher is a network file; leave it out")
+        for name, path in (("teacher", chosen.teacher), ("config", chosen.config)):
+            if path is not None and not Path(path).is_file():
+                beside = [each.name for each in Path(path).parent.iterdir()] if Path(path).parent.is_dir() else []
+                faults.append(f"distillation.{name}: {path}: there is no such file{nearest(Path(path).name, beside)}")
+        faults += _in_distillation(lambda: changed_model(config.model, chosen.model))
+    unknown: list[str] = []
+    loss = loss_of(config, unknown)
+    if not unknown and loss is not None:
+        parts = parts_of(loss)
+        if not parts:
+            faults.append(
+                "training.loss: no part looks at the teacher; give one of trajectory_mse, van_rossum and softmax_kl"
+            )
+        lacking = [part for part in parts if chosen.outputs is not None and part not in chosen.outputs]
+        if lacking:
+            faults.append(f"distillation.outputs: a loss looks at {', '.join(lacking)}; add that, or leave outputs out")
+    return faults
+
+
+def _in_distillation(make: Any) -> list[str]:
+    """Faults of something that is made of the block, by its keys."""
+    try:
+        make()
+    except InputError as error:
+        return [f"distillation.{fault.removeprefix('lessons.')}" for fault in error.faults]
+    return []
 
 
 def loss_of(config: Config, faults: list[str]) -> Any:
@@ -324,7 +454,7 @@ def _override(data: dict[str, Any], overrides: Iterable[str]) -> tuple[set[str],
     return changed, faults
 
 
-def _told(error: Any, place: str, locate: Any, changed: set[str]) -> str:
+def _told(error: Any, place: str, locate: Any, changed: set[str], whole: Any = Config) -> str:
     """What pydantic found, in the words of this library."""
     path = tuple(
         step for step in error["loc"] if not (isinstance(step, str) and "[" in step) and step not in ("str", "dict")
@@ -336,7 +466,8 @@ def _told(error: Any, place: str, locate: Any, changed: set[str]) -> str:
     kind, value = error["type"], error["input"]
     if kind == "extra_forbidden":
         return (
-            f"{head}: unknown key{nearest(str(path[-1]), _fields(path[:-1]))}; known: {', '.join(_fields(path[:-1]))}"
+            f"{head}: unknown key{nearest(str(path[-1]), _fields(path[:-1], whole))}; "
+            f"known: {', '.join(_fields(path[:-1], whole))}"
         )
     if kind == "missing":
         return f"{head}: missing; give it a value"
@@ -344,11 +475,12 @@ def _told(error: Any, place: str, locate: Any, changed: set[str]) -> str:
     return f"{head}: {value!r} is not right ({expected}); correct it"
 
 
-def _fields(path: Iterable[Any]) -> list[str]:
-    kind: Any = Config
+def _fields(path: Iterable[Any], whole: Any) -> list[str]:
+    kind: Any = whole
     for step in path:
         field = getattr(kind, "model_fields", {}).get(step)
         kind = field.annotation if field is not None else None
+        kind = next((each for each in get_args(kind) if hasattr(each, "model_fields")), kind)
     return list(getattr(kind, "model_fields", {}))
 
 
@@ -359,6 +491,11 @@ def _resolve(config: Config, folder: Path) -> None:
         model.network = str(folder / model.network)
     if model.init_from is not None:
         model.init_from = str(folder / model.init_from)
+    if config.distillation is not None:
+        for name in ("teacher", "config", "lessons"):
+            path = getattr(config.distillation, name)
+            if path is not None:
+                setattr(config.distillation, name, str(folder / path))
     if isinstance(data.options.get("path"), str):
         data.options["path"] = str(folder / data.options["path"])
 

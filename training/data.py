@@ -110,10 +110,7 @@ class Dataset:
         """A checksum of the contents; of data in a file, or of more than 256 MiB, that of a thousand examples and all targets."""
         if self._digest is None:
             total = hashlib.blake2b(f"{self.x.shape} {self.x.dtype}".encode(), digest_size=16)
-            few = _in_file(self.x) or self.x.nbytes > _HASHED
-            chosen = np.unique(np.linspace(0, len(self) - 1, 1000).astype(np.int64)) if few else np.arange(len(self))
-            for first in range(0, len(chosen), 4096):
-                total.update(np.ascontiguousarray(_read(self.x, chosen[first : first + 4096])).tobytes())
+            _hash_rows(total, self.x)
             if not self.autoencoding:
                 total.update(f"{self.y.shape} {self.y.dtype}".encode() + np.ascontiguousarray(self.y).tobytes())
             self._digest = total.hexdigest()
@@ -206,6 +203,16 @@ def split(
     Raises:
         InputError: shares out of their range, or too few examples for a part.
     """
+    return {
+        name: data.subset(chosen, data.name)
+        for name, chosen in split_numbers(data, val, test, seed=seed, stratify=stratify).items()
+    }
+
+
+def split_numbers(
+    data: Dataset, val: float = 0.2, test: float = 0.1, *, seed: int = 0, stratify: bool = True
+) -> dict[str, np.ndarray]:
+    """The numbers of the examples that :func:`split` gives to each part, ascending; errors as there."""
     shares = {"val": val, "test": test}
     faults = [
         f"split.{name}: {share!r} is no share; give 0 or above, and below 1"
@@ -221,13 +228,24 @@ def split(
     empty = [name for name, share in shares.items() if share and not sizes[name]]
     if empty or count - sum(sizes.values()) < 1:
         raise InputError(f"split.{(empty or ['val'])[0]}: {count} examples are too few; give more data or other shares")
-    rng = stream(checked_seed(seed, "split.seed"), "split")
-    order = rng.permutation(count)
-    if stratify and data.labelled and data.y.ndim == 1:
-        order = _mixed(order, data.y)
+    order = mixed_order(data, np.arange(count), stream(checked_seed(seed, "split.seed"), "split"), stratify)
     first, second = sizes["val"], sizes["val"] + sizes["test"]
     members = {"train": order[second:], "val": order[:first], "test": order[first:second]}
-    return {name: data.subset(np.sort(chosen), data.name) for name, chosen in members.items() if len(chosen)}
+    return {name: np.sort(chosen) for name, chosen in members.items() if len(chosen)}
+
+
+def mixed_order(data: Dataset, chosen: np.ndarray, rng: np.random.Generator, stratify: bool = True) -> np.ndarray:
+    """Some examples in an order drawn by ``rng``; every stretch of it has their mix of classes, where labels are (N,)."""
+    order = chosen[rng.permutation(len(chosen))]
+    return _mixed(order, data.y) if stratify and data.labelled and data.y.ndim == 1 else order
+
+
+def with_steps(x: np.ndarray, y: Any, steps: int) -> tuple[np.ndarray, Any]:
+    """Inputs (B, T, D) on another number of steps, and with them targets that have one value a step (labels: the nearest)."""
+    old = x.shape[1]
+    if old != steps and isinstance(y, np.ndarray) and y.ndim >= 2 and y.shape[1] == old:
+        y = resample(y, steps, "nearest" if y.dtype.kind in "iu" else "linear")
+    return resample(x, steps), y
 
 
 def resample(x: np.ndarray, steps: int, how: str = "linear") -> np.ndarray:
@@ -340,6 +358,14 @@ def _read(x: Any, chosen: np.ndarray) -> np.ndarray:
     ordered, back = np.unique(chosen, return_inverse=True)  # HDF5 reads ascending numbers only
     rows = np.asarray(x[ordered])[back]
     return rows if rows.dtype.kind == "f" else rows.astype(np.float64)
+
+
+def _hash_rows(total: Any, x: Any) -> None:
+    """Put the rows of an array into a checksum; of many a thousand."""
+    few = _in_file(x) or x.nbytes > _HASHED
+    chosen = np.unique(np.linspace(0, len(x) - 1, 1000).astype(np.int64)) if few else np.arange(len(x))
+    for first in range(0, len(chosen), 4096):
+        total.update(np.ascontiguousarray(_read(x, chosen[first : first + 4096])).tobytes())
 
 
 def _array(value: Any, place: str) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -28,7 +29,17 @@ from training.callbacks import (
     TensorBoardLogger,
     TimeLimit,
 )
-from training.config import Config, callback_of, loss_of, parallel_of, read
+from training.config import (
+    Config,
+    Distillation,
+    callback_of,
+    changed_model,
+    load,
+    loss_of,
+    parallel_of,
+    read,
+    recipe_of,
+)
 from training.data import DataLoader, Dataset, split
 from training.datasets import prepare
 from training.loop import Trainer
@@ -37,7 +48,7 @@ from training.named import made
 from training.parallel import DataParallel
 from training.stored import put_parameters
 
-__all__ = ["Outcome", "Sweep", "data_of", "network_of", "run", "sweep"]
+__all__ = ["Outcome", "Sweep", "data_of", "network_of", "run", "sweep", "teacher_of"]
 
 Factory = Callable[[Config, dict[str, Dataset]], Model]
 
@@ -71,12 +82,13 @@ def run(config: Config, make_model: Factory | None = None) -> list[Outcome]:
 
     Args:
         config: as :func:`training.config.load` gives it.
-        make_model: makes a model of the configuration and the splits; by default the twin of ``model.network``.
+        make_model: makes a model of a configuration (of this one, and of the teacher's) and the splits; by default the twin of
+            ``model.network``.
 
     Raises:
         InputError: what the network, the data or the twin refuse, or a mapping that is not that of the data.
     """
-    splits = data_of(config)
+    splits = data_of(config, make_model)
     outcomes: list[Outcome] = []
     with parallel_of(config) or nullcontext() as parallel:
         for k in range(config.training.num_repeats):
@@ -86,12 +98,29 @@ def run(config: Config, make_model: Factory | None = None) -> list[Outcome]:
     return outcomes
 
 
-def data_of(config: Config) -> dict[str, Dataset]:
-    """The splits: train, and val and test where there are any.
+def data_of(config: Config, make_model: Factory | None = None) -> dict[str, Dataset]:
+    """The splits: train, and val and test where there are any; of a distillation with what the teacher does (``training.lessons``).
+
+    Args:
+        config: which data, and which teacher. make_model: makes the teacher, see :func:`run`.
 
     Raises:
-        InputError: the data do not fit the configuration.
+        InputError: the data do not fit the configuration, or what the teacher refuses.
     """
+    distillation = config.distillation if config.training.paradigm == "distillation" else None
+    splits = {} if distillation is not None and distillation.teacher is None else _plain_data(config)
+    if distillation is not None:
+        splits = _lessons(config, distillation, splits, make_model or _twin)
+    found = mapping_of(splits["train"])
+    if config.training.mapping not in (None, found):
+        raise InputError(
+            f"training.mapping: {config.training.mapping!r} is given, and the data are {found!r}; correct one of them"
+        )
+    return splits
+
+
+def _plain_data(config: Config) -> dict[str, Dataset]:
+    """The splits of a source."""
     chosen = config.data
     splits = prepare(
         chosen.source, chosen.options, encoder=chosen.encoder, steps=chosen.steps, encoding=chosen.encoding,
@@ -102,15 +131,56 @@ def data_of(config: Config) -> dict[str, Dataset]:
     elif "train" not in splits:
         raise InputError(f"data.source: has only the splits {', '.join(splits)}; it needs 'train'")
     if config.training.paradigm == "unsupervised":
-        splits = {name: Dataset(each.x, None, name=each.name) for name, each in splits.items()}
-    elif chosen.one_hot:
-        splits = {name: each.one_hot() for name, each in splits.items()}
-    found = mapping_of(splits["train"])
-    if config.training.mapping not in (None, found):
-        raise InputError(
-            f"training.mapping: {config.training.mapping!r} is given, and the data are {found!r}; correct one of them"
-        )
-    return splits
+        return {name: Dataset(each.x, None, name=each.name) for name, each in splits.items()}
+    return {name: each.one_hot() for name, each in splits.items()} if chosen.one_hot else splits
+
+
+def _lessons(
+    config: Config, distillation: Distillation, splits: dict[str, Dataset], make_model: Factory
+) -> dict[str, Dataset]:
+    """What the student of a configuration learns from."""
+    from training.distill import lessons_for
+    from training.imitation import parts_of
+
+    teacher = None if distillation.teacher is None else teacher_of(config, splits, make_model)
+    try:
+        found, _ = lessons_for(
+            teacher, splits, recipe_of(config), distillation.lessons, batch_size=distillation.batch_size,
+            dt=config.model.options.get("dt", config.model.dt), parts=parts_of(loss_of(config, [])),
+            cache=distillation.cache, progress=config.logging.progress,
+        )  # fmt: skip
+    except InputError as error:
+        raise InputError([re.sub(r"^lessons\.(?!data)", "distillation.", fault) for fault in error.faults]) from None
+    return dict(found)
+
+
+def teacher_of(config: Config, splits: dict[str, Dataset], make_model: Factory | None = None) -> Model:
+    """The teacher that ``distillation.teacher`` names, with its weights.
+
+    Raises:
+        InputError: its configuration, network or checkpoint cannot be used.
+    """
+    chosen = config.distillation
+    if chosen is None or chosen.teacher is None:
+        raise InputError("distillation.teacher: missing; give a checkpoint or a network file")
+    path = Path(chosen.teacher)
+    try:
+        if path.suffix.lower() != ".h5":
+            theirs = config.model_copy(
+                update={"model": changed_model(config.model, {**chosen.model, "network": str(path)})}
+            )
+            return (make_model or _twin)(theirs, splits)
+        beside = Path(chosen.config) if chosen.config is not None else path.with_name("config.json")
+        if not beside.is_file():
+            raise InputError(f"{beside} is not there; give the configuration of its run as distillation.config")
+        # a run writes its paths as they were seen from where it was started
+        theirs = load(beside) if chosen.config is not None else read(json.loads(beside.read_text()), place=str(beside))
+        theirs = theirs.model_copy(update={"model": changed_model(theirs.model, chosen.model)})
+        model = (make_model or _twin)(theirs, splits)
+        put_parameters(model, checkpoint.load(path).get("model", {}), str(path))
+    except InputError as error:
+        raise InputError([f"distillation.teacher: {fault}" for fault in error.faults]) from None
+    return model
 
 
 def mapping_of(data: Dataset) -> str:

@@ -23,7 +23,7 @@ from training import checkpoint
 from training.address import checked_seed, stream
 from training.batching import as_batches, length, numbered, signature
 from training.clipping import clip_by_global_norm, clip_by_value
-from training.data import Dataset, resample
+from training.data import Dataset, with_steps
 from training.evaluate import evaluate, outputs, plain, state_of_loss
 from training.gradients import grad as grad
 from training.gradients import init_all_states, loss_and_gradients, run_network, value_and_grad
@@ -31,7 +31,7 @@ from training.hooks import STOP, Callback, CallbackList, TrainingState
 from training.model import LossValue, Model, Run
 from training.named import made, made_metrics
 from training.parallel import DataParallel, WorkerDied
-from training.stored import of_parameters, put_parameters, put_state, state_of
+from training.stored import of_carried, of_parameters, put_carried, put_parameters, put_state, state_of
 
 __all__ = [
     "BasicTrainingLoop",
@@ -471,12 +471,7 @@ class Trainer:
     def shaped(self, x: np.ndarray, y: Any) -> tuple[np.ndarray, Any]:
         """Inputs on ``sequence_length`` steps, and with them targets that have one value a step."""
         length = self.sequence_length
-        if length is None or x.shape[1] == length:
-            return x, y
-        steps = x.shape[1]
-        if isinstance(y, np.ndarray) and y.ndim >= 2 and y.shape[1] == steps:
-            y = resample(y, length, "nearest" if y.dtype.kind in "iu" else "linear")
-        return resample(x, length), y
+        return (x, y) if length is None or x.shape[1] == length else with_steps(x, y, length)
 
     # ---- checkpoints
 
@@ -497,7 +492,7 @@ class Trainer:
             },
             "run": self._signature,
             "model": of_parameters(self.model),
-            "model_state": state_of(self.model) if hasattr(self.model, "state_dict") else {},
+            "model_state": of_carried(self.model),
             "optimizer": state_of(self.optimizer),
             "loss": state_of_loss(self.loss),
             "metrics": {name: state_of(metric) for name, metric in self.metrics.items()},
@@ -541,8 +536,7 @@ class Trainer:
         self._bind()
         put_state(self.optimizer, tree["optimizer"])
         put_state(self.loss, tree["loss"])
-        if hasattr(self.model, "load_state_dict") and tree["model_state"]:
-            self.model.load_state_dict(tree["model_state"])
+        put_carried(self.model, tree["model_state"])
         if set(tree["metrics"]) != set(self.metrics):
             raise InputError(
                 f"{path}: was written with metrics {sorted(tree['metrics'])}, this run has {sorted(self.metrics)}"

@@ -46,7 +46,11 @@ class LossValue:
 
 @runtime_checkable
 class Model(Protocol):
-    """A model that can be trained. Parameters are named arrays that are changed in place."""
+    """A model that can be trained. Parameters are named arrays that are changed in place.
+
+    What it carries from batch to batch beside them, and a checkpoint should keep, it gives and takes as ``state_dict`` and
+    ``load_state_dict``, if it has them.
+    """
 
     def parameters(self) -> dict[str, np.ndarray]:
         """The trainable arrays, by name: the arrays themselves, not copies."""

@@ -34,10 +34,10 @@ KINDS = (
 )
 # Modules of this library that register entries of a kind: they are read when the kind is first asked for.
 _HOMES = {
-    "loss": ("losses", "regularisers", "objective"),
+    "loss": ("losses", "regularisers", "objective", "imitation"),
     "optimizer": ("optim", "wrappers"),
     "schedule": ("schedules", "reactive"),
-    "callback": ("callbacks", "curriculum", "hardening", "interruption", "loggers", "probes"),
+    "callback": ("callbacks", "curriculum", "hardening", "interruption", "limits", "loggers", "probes"),
     "metric": ("metrics",),
     "surrogate": ("surrogates",),
     "pooling": ("readout",),

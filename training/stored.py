@@ -1,4 +1,8 @@
-"""What of a part belongs in a checkpoint: its ``state_dict``, or else those of its attributes that are plain data."""
+"""What of a part belongs in a checkpoint: its ``state_dict``, or else those of its attributes that are plain data.
+
+A model's parameters are stored once, by :func:`of_parameters`. What it carries beside them (state from batch to batch, say) is what its
+``state_dict`` holds under other names, :func:`of_carried`; a model without that method carries nothing.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +15,13 @@ import numpy as np
 from soen_event.errors import InputError, nearest
 from training.model import Model
 
-__all__ = ["of_parameters", "put_parameters", "put_state", "state_of"]
+__all__ = ["of_carried", "of_parameters", "put_carried", "put_parameters", "put_state", "state_of"]
 
 _PLAIN = (bool, int, float, str, type(None), np.ndarray, np.generic)
 
 
 def state_of(part: Any) -> dict[str, Any]:
-    """The state of an optimizer, loss, metric or model."""
+    """The state of an optimizer, loss or metric."""
     held = getattr(part, "state_dict", None)
     if callable(held):
         return dict(held())
@@ -64,6 +68,27 @@ def put_parameters(model: Model, values: Mapping[str, np.ndarray], place: str) -
         raise InputError(faults)
     for name, array in own.items():
         np.copyto(array, values[name])
+
+
+def of_carried(model: Model) -> dict[str, Any]:
+    """What a model carries beside its parameters."""
+    if not hasattr(model, "state_dict"):
+        return {}
+    own = model.parameters()
+    return {name: value for name, value in state_of(model).items() if name not in own}
+
+
+def put_carried(model: Model, state: Mapping[str, Any]) -> None:
+    """Go on from what :func:`of_carried` gave, with the parameters as they are: they are put back first.
+
+    A model whose ``state_dict`` holds its parameters too gets them along. Entries of parameters in ``state`` (files of earlier releases
+    have them) count for nothing.
+    """
+    own = model.parameters()
+    kept = {name: value for name, value in state.items() if name not in own}
+    if kept and hasattr(model, "load_state_dict"):
+        held = {name: np.array(own[name]) for name in state_of(model) if name in own}
+        model.load_state_dict({**held, **kept})
 
 
 def _is_plain(value: Any) -> bool:

@@ -405,6 +405,58 @@ def test_a_checkpoint_of_another_run_or_model_is_refused(tmp_path):
     assert loaded.epoch == 1 and loaded.optimizer.v
 
 
+class Carrying(Tiny):
+    """Carries the last state from batch to batch, and tells it; ``whole``: with its parameters, as some models do."""
+
+    def __init__(self, whole=False, **options):
+        super().__init__(**options)
+        self.whole, self.kept, self.loaded = whole, np.zeros(5), None
+
+    def forward(self, inputs, train=False, rng=None):
+        self.initial_state = np.broadcast_to(self.kept, (len(inputs), 5))
+        run = super().forward(inputs, train, rng)
+        if train:
+            self.kept = run.states[:, -1].mean(axis=0)
+        self.initial_state = None
+        return run
+
+    def state_dict(self):
+        return {"kept": self.kept, **(self.weights if self.whole else {})}
+
+    def load_state_dict(self, state):
+        assert set(state) == set(self.state_dict())
+        self.loaded, self.kept = state, np.array(state["kept"])
+        if self.whole:
+            self.weights.update({name: np.array(state[name]) for name in self.weights})
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_s2_20_parameters_are_stored_once_and_what_a_model_carries_beside_them(tmp_path, whole):
+    """Resumed to the bit; the file holds one copy of each weight; files of earlier releases, with two, are read as well."""
+    x, y = blobs(20)
+
+    def run(epochs, resume=None, model=None):
+        one = trainer(model or Carrying(whole), [keeper(tmp_path)])
+        one.fit((x, y), (x, y), epochs, batch_size=5, resume=resume)
+        return one
+
+    straight = run(3)
+    run(1)
+    last = tmp_path / "last.h5"
+    tree = checkpoint.load(last)
+    assert set(tree["model"]) == {"W1", "b1", "W2"} and set(tree["model_state"]) == {"kept"}
+    assert bits(run(3, last).model) == bits(straight.model)
+    run(1)
+    old = {
+        **tree,
+        "model_state": {**tree["model_state"], "W1": np.zeros((3, 5)), "b1": np.zeros(5), "W2": np.zeros((5, 2))},
+    }
+    checkpoint.save(last, old)
+    again = run(3, last)
+    assert bits(again.model) == bits(straight.model)
+    assert set(again.model.loaded) == set(again.model.state_dict())
+
+
 KILLED = """
 import sys, time
 sys.path.insert(0, {tests!r})
