@@ -3,7 +3,7 @@
     report = agreement(twin_trains, recordings, dt=0.5)      # a sample each: trains by neuron id, and Recordings or the like
     print(report); report.plot("agreement.png")
 
-Spikes are matched first (:mod:`soen_event.trains`), because at coarse steps their numbers differ; then times are compared (features.md 3.4).
+Spikes are matched first (:mod:`soen_event.trains`), because at coarse steps their numbers differ; then times (features.md 3.4).
 Any twin will do: what comes in is trains by neuron, currents as arrays, and answers. :func:`training.transfer.compare` makes all of them.
 """
 
@@ -160,11 +160,11 @@ class Agreement:
         shown = {row.id for row in worst[:SHOWN]}
         rows = [row for row in self.neurons if row.id in shown]
         for row in [*rows, self.spikes]:
-            if row is self.spikes:
-                if len(self.neurons) > SHOWN:
-                    lines.append(f"{f'... {len(self.neurons) - SHOWN} more':<16}")
+            if row is self.spikes and len(self.neurons) > SHOWN:
+                lines.append(f"... {len(self.neurons) - SHOWN} more that are nearer")
             lines.append(
-                f"{_short(row.id):<16}{row.stepped:>14}{row.events:>9}{100 * row.share:>7.2f} %{row.victor_purpura:>8.3f}{row.van_rossum:>8.3f}"
+                f"{_short(row.id):<16}{row.stepped:>14}{row.events:>9}{100 * row.share:>7.2f} %"
+                f"{row.victor_purpura:>8.3f}{row.van_rossum:>8.3f}"
                 f"{row.missing:>9}{row.extra:>7}{_told(row.median_ns, '.3f'):>12}{_told(row.percentile_90_ns, '.3f'):>8}"
                 f"{_told(row.bias_ns, '+.3f'):>8}"
             )
@@ -172,7 +172,8 @@ class Agreement:
         lines += [
             "",
             f"{all_.differing} of {all_.trains} trains have another number of spikes: {100 * all_.share:.2f} % "
-            f"({'less than' if self.ok else 'not less than'} {100 * PROMISE:g} %); {100 * self.differing_neurons:.1f} % of neurons in any sample",
+            f"({'less than' if self.ok else 'not less than'} {100 * PROMISE:g} %); in some sample "
+            f"{100 * self.differing_neurons:.1f} % of the neurons",
         ]
         if all_.matched:
             late = "late" if all_.bias_ns > 0 else "early"
@@ -197,11 +198,10 @@ class Agreement:
 
     def plot(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
         """Draw the spikes of the sample that differs most, numbers of spikes, distances of matched spikes, and currents."""
-        from hardware.agreement_picture import picture
         from soen_event import plotting
 
         plotting.check_target(path, overwrite)
-        plotting.save(picture(self), path, overwrite=overwrite)
+        plotting.save(_picture(self), path, overwrite=overwrite)
 
 
 def agreement(
@@ -257,7 +257,9 @@ def agreement(
     if faults:
         raise InputError(faults[:20])
     step = float(dt)
-    found = [_Train.of(one[name], two[name], name, cost, tau) for name in ids for one, two in zip(mine, theirs, strict=True)]
+    found = [
+        _Train.of(one[name], two[name], name, cost, tau) for name in ids for one, two in zip(mine, theirs, strict=True)
+    ]
     by = [found[k * len(mine) : (k + 1) * len(mine)] for k in range(len(ids))]
     shifts = np.concatenate([each.shifts for each in found]) if found else np.zeros(0)
     rows, total = [], None
@@ -282,7 +284,7 @@ def agreement(
     )
 
 
-def trains_of_steps(spikes: ArrayLike, dt: float, ids: Sequence[str]) -> list[dict[str, NDArray[np.float64]]]:
+def trains_of_steps(spikes: ArrayLike, dt: float, ids: Sequence[str]) -> list[dict[str, NDArray[Any]]]:
     """Trains by neuron of a batch of steps: a spike in step k comes at its end, (k + 1) dt.
 
     Args:
@@ -297,7 +299,7 @@ def trains_of_steps(spikes: ArrayLike, dt: float, ids: Sequence[str]) -> list[di
     if array.ndim != 3 or array.shape[2] != len(ids):
         raise InputError(f"trains_of_steps.spikes: of shape {array.shape}; give (batch, steps, {len(ids)})")
     return [
-        {name: (np.flatnonzero(sample[:, k] > 0.5) + 1) * float(dt) for k, name in enumerate(ids)} for sample in array
+        {name: (np.flatnonzero(sample[:, k] > 0.5) + 1.0) * float(dt) for k, name in enumerate(ids)} for sample in array
     ]
 
 
@@ -313,7 +315,10 @@ class _Train:
 
     @classmethod
     def of(cls, stepped: Any, events: Any, name: str, cost: float, tau: float) -> _Train:
-        truth, mine = checked_train(events, f"agreement.events {name}"), checked_train(stepped, f"agreement.stepped {name}")
+        truth, mine = (
+            checked_train(events, f"agreement.events {name}"),
+            checked_train(stepped, f"agreement.stepped {name}"),
+        )
         both = align(truth, mine, cost)
         return cls(len(mine), len(truth), both.distance, van_rossum(truth, mine, tau), both.shifts)
 
@@ -384,3 +389,98 @@ def _told(value: float, form: str) -> str:
 
 def _short(name: str) -> str:
     return name if len(name) < 16 else f"{name[:12]}..."
+
+
+# ---------------------------------------------------------------------------------------------- the picture
+
+LINES = 30  # neurons of the raster
+
+
+def _picture(report: Agreement) -> Any:
+    from matplotlib.figure import Figure
+
+    spikes, currents = bool(report.neurons), report.currents is not None
+    height = 0.8 + 3.2 * max(spikes + currents, 1)
+    figure = Figure(figsize=(10.0, height), layout="constrained")
+    panels = figure.subplots(max(spikes + currents, 1), 3, squeeze=False)
+    if spikes:
+        _raster(report, panels[0][0])
+        _counts(report, panels[0][1])
+        _lateness(report, panels[0][2])
+    if report.currents is not None:
+        _current_panels(report, report.currents, panels[-1])
+    for axis in panels.flat:
+        axis.tick_params(labelsize=8)
+        axis.grid(alpha=0.3)
+    figure.suptitle(
+        f"time steps of {report.dt:g} ns against events{f', {report.name}' if report.name else ''}", fontsize=10
+    )
+    return figure
+
+
+def _raster(report: Agreement, axis: Any) -> None:
+    """The sample that differs most, the neurons that differ most in it."""
+    far = [
+        {name: align(two[name], one[name], report.cost).distance for name in one}
+        for one, two in zip(*report.trains, strict=True)
+    ]
+    sample = int(np.argmax([sum(each.values()) for each in far]))
+    one, two = (side[sample] for side in report.trains)
+    chosen = set(sorted(far[sample], key=lambda name: -far[sample][name])[:LINES])
+    names = [name for name in one if name in chosen]
+    for trains, up, colour, label in ((two, -0.2, "0.55", "events"), (one, 0.2, "C0", "steps")):
+        rows = [np.asarray(trains[name]) for name in names]
+        drawn = axis.eventplot(rows, lineoffsets=np.arange(len(names)) + up, linelengths=0.36, colors=colour)
+        drawn[0].set_label(label)
+    axis.set_yticks(range(len(names)), names, fontsize=7)
+    axis.set_ylim(len(names) - 0.5, -0.5)
+    axis.set_xlabel("time, ns", fontsize=8)
+    axis.set_title(f"sample {sample}, the one that differs most", fontsize=8)
+    axis.legend(fontsize=7, loc="best")
+
+
+def _counts(report: Agreement, axis: Any) -> None:
+    """Numbers of spikes of every train; the area is how often a pair of numbers comes."""
+    pairs = [(len(two[name]), len(one[name])) for one, two in zip(*report.trains, strict=True) for name in one]
+    found, number = np.unique(pairs, axis=0, return_counts=True)
+    same = found[:, 0] == found[:, 1]
+    size = 8.0 + 150.0 * np.sqrt(number / number.max())
+    for which, colour in ((same, "0.55"), (~same, "C3")):
+        axis.scatter(*found[which].T, s=size[which], color=colour, alpha=0.7, lw=0)
+    axis.set_xlabel("spikes of a train, events", fontsize=8)
+    axis.set_ylabel("steps", fontsize=8)
+    axis.set_title(f"{report.spikes.differing} of {report.spikes.trains} trains differ in number", fontsize=8)
+    axis.locator_params(integer=True)
+
+
+def _lateness(report: Agreement, axis: Any) -> None:
+    axis.set_xlabel("matched spikes: step - event, ns", fontsize=8)
+    if not len(report.shifts):
+        axis.set_title("no spike is matched", fontsize=8)
+        return
+    axis.hist(report.shifts, bins=41, color="C0")
+    axis.axvline(0.0, color="0.4", lw=0.8)
+    axis.axvline(report.dt, color="0.4", lw=0.8, ls=":")
+    axis.set_title(f"median distance {report.spikes.median_ns:.3g} ns; dotted: a step", fontsize=8)
+
+
+def _current_panels(report: Agreement, currents: tuple[NDArray[Any], NDArray[Any]], axes: Any) -> None:
+    one, two = currents
+    off = one - two
+    sample, _, loop = np.unravel_index(int(np.abs(off).argmax()), off.shape)
+    times = np.arange(one.shape[1]) * report.dt
+    axes[0].plot(times, two[sample, :, loop], color="0.6", lw=3.0, label="events")
+    axes[0].plot(times, one[sample, :, loop], color="C0", lw=1.0, label="steps")
+    axes[0].set_title(f"{report.loops[loop].id} in sample {sample}, farthest off", fontsize=8)
+    axes[0].set_ylabel("current, I_c", fontsize=8)
+    axes[0].legend(fontsize=7)
+    axes[1].plot(times, np.sqrt(np.mean(off**2, axis=(0, 2))), color="C3", label="rms")
+    axes[1].plot(times, np.abs(off).max(axis=(0, 2)), color="C3", lw=0.7, ls=":", label="largest")
+    axes[1].set_title("step - event, all loops", fontsize=8)
+    axes[1].legend(fontsize=7)
+    some = np.linspace(0, one.size - 1, min(one.size, 20_000)).astype(int)
+    axes[2].plot(two.flat[some], one.flat[some], ".", ms=2.0, color="C0", alpha=0.4, rasterized=True)
+    axes[2].set_xlabel("event current, I_c", fontsize=8)
+    axes[2].set_ylabel("step current, I_c", fontsize=8)
+    for axis in axes[:2]:
+        axis.set_xlabel("time, ns", fontsize=8)

@@ -123,9 +123,9 @@ def paired_interval(both: int, only_first: int, only_second: int, neither: int) 
     low_2, high_2 = wilson(two, number)
     p_1, p_2 = one / number, two / number
     spread = one * (number - one) * two * (number - two)
-    off = both * neither - only_first * only_second
-    if off > 0:  # with a continuity correction
-        off = max(off - number / 2.0, 0.0)  # type: ignore[assignment]
+    off = float(both * neither - only_first * only_second)
+    if off > 0.0:  # with a continuity correction
+        off = max(off - number / 2.0, 0.0)
     phi = off / math.sqrt(spread) if spread else 0.0
 
     def joined(a: float, b: float) -> float:

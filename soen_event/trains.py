@@ -4,13 +4,13 @@
     victor_purpura(a, b, cost=0.1)  # that cost
     van_rossum(a, b, tau=10.0)      # distance of the trains blurred by exp(-t/tau)
 
-A train is an ascending array of times, in ns. Both distances are metrics of trains: zero for equal ones only (with ``cost`` > 0), symmetric,
-and no way round is shorter.
+A train is an ascending array of times, in ns. Both distances are metrics of trains: zero for equal ones only (with ``cost`` > 0),
+symmetric, and no way round is shorter.
 
-* J. D. Victor, K. P. Purpura, J. Neurophysiol. 76, 1310 (1996), eq. 3-5: taking a spike away or adding one costs 1, moving it by dt costs
+* J. D. Victor, K. P. Purpura, J. Neurophysiol. 76, 1310 (1996): taking a spike away or adding one costs 1, moving it by dt costs
   ``cost`` dt. So spikes are never matched over 2/cost or more.
-* M. C. W. van Rossum, Neural Comput. 13, 751 (2001), eq. 2.2: D^2 = 1/tau int (f - g)^2 dt with f = sum exp(-(t - t_i)/tau) for t > t_i; one
-  unmatched spike makes D^2 = 1/2. Here it is summed exactly from spike to spike, not on a grid.
+* M. C. W. van Rossum, Neural Comput. 13, 751 (2001): D^2 = 1/tau int (f - g)^2 dt with f = sum exp(-(t - t_i)/tau) over t_i < t;
+  one unmatched spike makes D^2 = 1/2. Here it is summed exactly from spike to spike, not on a grid.
 """
 
 from __future__ import annotations
@@ -165,7 +165,8 @@ def _pairs(a: Times, b: Times, cost: float) -> NDArray[np.int64]:
     reach = 2.0 / cost
     low = np.minimum(np.searchsorted(b, a - reach, "right"), np.searchsorted(b, a, "left"))  # a - reach may be a
     high = np.maximum(np.searchsorted(b, a + reach, "left"), np.searchsorted(b, a, "right"))
-    gain, choices = np.zeros(len(b) + 1), []
+    gain = np.zeros(len(b) + 1)
+    choices: list[NDArray[np.int8] | None] = []
     reached = 0
     for i, (start, stop) in enumerate(zip(low.tolist(), high.tolist(), strict=True)):
         if start >= stop:
