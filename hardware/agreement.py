@@ -43,6 +43,7 @@ class TrainRow:
         matched, missing, extra: spikes that both have, that the steps lack, that the steps have too many.
         median_ns, percentile_90_ns: of the distances of matched spikes; nan if there are none.
         bias_ns: mean of stepped - event time: positive if the steps are late.
+        late: share of the matched spikes that are later in the steps; nan if there are none.
     """
 
     id: str
@@ -58,6 +59,7 @@ class TrainRow:
     median_ns: float
     percentile_90_ns: float
     bias_ns: float
+    late: float
 
     @property
     def share(self) -> float:
@@ -85,7 +87,11 @@ class CurrentRow:
 
 @dataclass(frozen=True)
 class Agreement:
-    """What :func:`agreement` found. ``spikes``: over all neurons; ``current``: over all loops; ``shifts``: of all matched spikes, ns."""
+    """What :func:`agreement` found.
+
+    ``spikes``: over all neurons; ``current``: over all loops; ``shifts``: of all matched spikes, ns. ``trains``, ``currents``,
+    ``answered``: what was compared, of the steps and of the events.
+    """
 
     name: str
     dt: float
@@ -101,6 +107,7 @@ class Agreement:
     shifts: NDArray[np.float64] = field(repr=False, compare=False)
     trains: tuple[Sequence[Trains], Sequence[Trains]] = field(repr=False, compare=False)
     currents: tuple[NDArray[Any], NDArray[Any]] | None = field(default=None, repr=False, compare=False)
+    answered: tuple[NDArray[Any], NDArray[Any]] | None = field(default=None, repr=False, compare=False)
 
     @property
     def ok(self) -> bool:
@@ -154,7 +161,7 @@ class Agreement:
     def _spike_lines(self) -> list[str]:
         lines = [
             f"{'':<16}{'spikes, steps':>14}{'events':>9}{'differ':>9}{'VP':>8}{'VR':>8}{'missing':>9}{'extra':>7}"
-            f"{'median, ns':>12}{'90 %':>8}{'bias':>8}"
+            f"{'median, ns':>12}{'90 %':>8}{'mean':>8}"
         ]
         worst = sorted(self.neurons, key=lambda row: -row.victor_purpura)
         shown = {row.id for row in worst[:SHOWN]}
@@ -176,11 +183,11 @@ class Agreement:
             f"{100 * self.differing_neurons:.1f} % of the neurons",
         ]
         if all_.matched:
-            late = "late" if all_.bias_ns > 0 else "early"
-            lines.append(
-                f"{all_.matched} spikes matched within {reach:g} ns: median {all_.median_ns / self.dt:.2f} steps, 90 % within "
-                f"{all_.percentile_90_ns / self.dt:.2f}; the steps are {abs(all_.bias_ns) / self.dt:.2f} {late}"
-            )
+            lines += [
+                f"{all_.matched} spikes matched within {reach:g} ns: half within {all_.median_ns / self.dt:.2f} steps, 90 % within "
+                f"{all_.percentile_90_ns / self.dt:.2f}; {100 * all_.late:.0f} % of them come late in the steps, "
+                f"{all_.bias_ns / self.dt:+.2f} steps in the mean",
+            ]
         lines.append(f"VP: Victor-Purpura, {self.cost:g}/ns; VR: van Rossum, {self.tau:g} ns; means over trains")
         return [*lines, ""]
 
@@ -281,6 +288,7 @@ def agreement(
         shifts,
         (mine, theirs),
         pair,
+        (np.asarray(answers[0]), np.asarray(answers[1])) if answers is not None else None,
     )
 
 
@@ -341,6 +349,7 @@ def _train_row(name: str, trains: Sequence[_Train]) -> TrainRow:
         float(np.median(off)) if len(off) else math.nan,
         float(np.percentile(off, 90)) if len(off) else math.nan,
         float(shifts.mean()) if len(off) else math.nan,
+        float(np.mean(shifts > 0.0)) if len(off) else math.nan,
     )
 
 

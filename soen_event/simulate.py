@@ -267,8 +267,9 @@ class Simulation:
             raise InputError(faults)
         new = copy.copy(self)
         new.seed = self.seed if seed is None else checked_seed(seed)
-        new.stimulus = Stimulus(photons=stimulus.photons, drives=self.stimulus.drives)
-        fs, detector = _lowered(new.stimulus, self.plan)
+        drives = self.stimulus.drives
+        new.stimulus = Stimulus(photons=stimulus.photons, drives=drives) if drives else stimulus
+        fs, detector = _lowered(stimulus, self.plan)
         created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         new._header = {**self._header, "seed": new.seed, "duration_ns": duration, "created": created}
         new._until_fs = 0

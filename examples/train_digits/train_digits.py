@@ -27,6 +27,7 @@ from hardware.spread import Spread, spread
 from training.data import DataLoader
 from training.loop import Trainer
 from training.optim import AdamW
+from training.transfer import compare, play
 from training.twin import Twin
 
 HIDDEN, STEPS, WINDOW, EPOCHS = 100, 60, 36, 30
@@ -57,15 +58,6 @@ def encode(images: np.ndarray) -> np.ndarray:
         for j in range(n):
             out[image, 2 + round(WINDOW * j / n), pixel] = 1.0
     return out
-
-
-def answer(net: se.Network, steps: np.ndarray, resolution: str = "fluxon") -> int:
-    """Which digit the engine sees."""
-    times = [np.flatnonzero(steps[:, p]).astype(float) for p in range(64)]
-    photons = {f"p{p}.h{h}": times[p] for p in range(64) if len(times[p]) for h in range(HIDDEN)}
-    rec = se.simulate(net, photons, float(STEPS), resolution=resolution, tol=1e-3, record="currents")
-    t = np.arange(1.0, STEPS + 1)
-    return int(np.argmax([rec.current(f"o{o}", t).mean() for o in range(10)]))
 
 
 def share(right: np.ndarray) -> str:
@@ -102,15 +94,16 @@ def main(folder: str | None = None) -> None:
     print(f"{EPOCHS} epochs of {len(train)} digits in {time.process_time() - begin:.0f} s of CPU", file=sys.stderr)
     linear = LogisticRegression(max_iter=2000).fit(images[train] / 16.0, labels[train])
     print(f"linear classifier on pixels:      {share(linear.predict(images[test] / 16.0) == labels[test])}")
-    seen = np.argmax(trainer.predict(x[test]), axis=1)
-    print(f"twin:                             {share(seen == labels[test])}")
     twin.deploy()
-    flowing = np.array([answer(net, x[k], "flow") for k in test])
+    report = compare(twin, x[test], labels[test], tol=1e-3, loops=twin.outputs, name="digits")
+    assert report.answered is not None
+    seen, flowing = report.answered
+    print(f"twin:                             {share(seen == labels[test])}")
     print(
         f"event engine, flow:               {share(flowing == labels[test])}; as the twin: {100 * np.mean(flowing == seen):.1f} %"
     )
     some = test[:TESTED]
-    fluxons = np.array([answer(net, x[k]) for k in some])
+    fluxons = play(twin, x[some]).answers
     same = 100 * np.mean(fluxons == seen[:TESTED])
     print(f"event engine, every fluxon:       {share(fluxons == labels[some])}; as the twin: {same:.1f} %")
     four = {
@@ -121,10 +114,12 @@ def main(folder: str | None = None) -> None:
     held, _ = quantize(net, four)
     every = Spread(critical_current=0.03, bias=0.01, inductance=0.03, mutual=0.03, resistance=0.03)
     imperfect = spread(held, every, seed=1, out_of_range="clip")
-    chip = np.array([answer(imperfect, x[k]) for k in some])
+    chip = play(twin, x[some], network=imperfect).answers
     print(f"the same, 4 bits, 3 % spread:     {share(chip == labels[some])}")
+    print(f"\n{report}")
     if folder:
         draw(trainer.history, labels[test], flowing, Path(folder))
+        report.plot(Path(folder) / "transfer.png", overwrite=True)
 
 
 def draw(history: list, labels: np.ndarray, seen: np.ndarray, folder: Path) -> None:

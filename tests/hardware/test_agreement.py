@@ -133,8 +133,8 @@ def test_what_a_person_sees(tmp_path):
     for words in (
         "two samples: 2 samples of 100 ns, steps of 0.5 ns",
         "2 of 4 trains have another number of spikes: 50.00 % (not less than 1 %)",
-        "4 spikes matched within 20 ns: median 0.30 steps",
-        "0.25 late",
+        "4 spikes matched within 20 ns: half within 0.30 steps",
+        "50 % of them come late in the steps, +0.25 steps in the mean",
         "accuracy steps 100.0 %, events 50.0 %; gap +50.00 points",
         "equal answers 50.0 %",
     ):
