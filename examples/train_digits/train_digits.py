@@ -65,14 +65,11 @@ def share(right: np.ndarray) -> str:
     return f"{100 * right.mean():5.1f} % +- {100 * right.std() / np.sqrt(len(right)):.1f} ({len(right)} digits)"
 
 
-def main(folder: str | None = None) -> None:
-    images, labels = load_digits(return_X_y=True)
-    x = encode(images / 16.0)
-    train, test = train_test_split(np.arange(len(labels)), test_size=0.3, random_state=0, stratify=labels)
-    net = network()
-    twin = Twin(
+def twin_of(net: se.Network, dt: float = 1.0) -> Twin:
+    """The twin that is trained: the answer is the output with the largest mean current."""
+    return Twin(
         net,
-        dt=1.0,
+        dt=dt,
         channels={f"p{p}": [f"p{p}.h{h}" for h in range(HIDDEN)] for p in range(64)},
         outputs=[f"o{o}" for o in range(10)],
         readout="current",
@@ -80,6 +77,10 @@ def main(folder: str | None = None) -> None:
         scale=20.0,
         trainable=("weights", "J", "phi_offset"),
     )
+
+
+def learn(twin: Twin, x: np.ndarray, labels: np.ndarray, train: np.ndarray, test: np.ndarray) -> list:
+    """Train the twin; the metrics of every epoch."""
     groups = [{"match": "J", "lr_scale": 3.0}]
     trainer = Trainer(
         twin,
@@ -92,6 +93,16 @@ def main(folder: str | None = None) -> None:
     begin = time.process_time()
     trainer.fit(DataLoader((x[train], labels[train]), 32, seed=0), (x[test], labels[test]), epochs=EPOCHS)
     print(f"{EPOCHS} epochs of {len(train)} digits in {time.process_time() - begin:.0f} s of CPU", file=sys.stderr)
+    return trainer.history
+
+
+def main(folder: str | None = None) -> None:
+    images, labels = load_digits(return_X_y=True)
+    x = encode(images / 16.0)
+    train, test = train_test_split(np.arange(len(labels)), test_size=0.3, random_state=0, stratify=labels)
+    net = network()
+    twin = twin_of(net)
+    history = learn(twin, x, labels, train, test)
     linear = LogisticRegression(max_iter=2000).fit(images[train] / 16.0, labels[train])
     print(f"linear classifier on pixels:      {share(linear.predict(images[test] / 16.0) == labels[test])}")
     twin.deploy()
@@ -118,7 +129,7 @@ def main(folder: str | None = None) -> None:
     print(f"the same, 4 bits, 3 % spread:     {share(chip == labels[some])}")
     print(f"\n{report}")
     if folder:
-        draw(trainer.history, labels[test], flowing, Path(folder))
+        draw(history, labels[test], flowing, Path(folder))
         report.plot(Path(folder) / "transfer.png", overwrite=True)
 
 
