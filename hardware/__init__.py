@@ -3,6 +3,8 @@
 =============== ====================================================================================================
 circuit         junction-level (RCSJ) circuits of whole networks, with thermal noise: the truth that events are judged by
 fidelity        engine against circuit: one network, or a suite of random ones (``soen validate circuit``)
+agreement       time steps against events: spikes matched, currents, answers
+answers         two that answer the same questions: shares, their gap, and whether it is one
 noise           Johnson noise of loops and noise of fluxes, as a stimulus
 warm            engine against noisy circuits at a temperature (``soen validate noise``)
 spice           netlists of networks for JoSIM and WRspice, and the traces that those write (``soen netlist``)

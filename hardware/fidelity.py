@@ -7,6 +7,8 @@
 :func:`compare` runs one network in the event engine and as a junction-level circuit (:mod:`hardware.circuit`), with the same photons, and
 says how far apart they are, loop by loop and spike by spike. :func:`suite` does so for random dendrites, trees and neurons and holds
 the result against what is promised (:data:`PROMISES`); ``soen validate circuit`` prints it.
+
+:func:`agreement` compares time-stepped runs, such as a twin's, with the events of the engine (:mod:`hardware.agreement`).
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hardware.agreement import Agreement, agreement
 from soen_event.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,7 +30,20 @@ if TYPE_CHECKING:
     from soen_event.network import Network
     from soen_event.recording import Recording
 
-__all__ = ["PROMISES", "Case", "LoopRow", "Report", "SpikeRow", "Suite", "cases", "chi_squared", "compare", "suite"]
+__all__ = [
+    "PROMISES",
+    "Agreement",
+    "Case",
+    "LoopRow",
+    "Report",
+    "SpikeRow",
+    "Suite",
+    "agreement",
+    "cases",
+    "chi_squared",
+    "compare",
+    "suite",
+]
 
 PROMISES = {
     "exact counts": 0.90,  # share of loops with the circuit's number of fluxons, at least

@@ -42,12 +42,12 @@ _HOME = {
     "Wiring": "tiled",
     "lower": "plan",
 }
-_ROOMS = ("builders", "plotting", "stimulus", "testing", "units")
+_ROOMS = ("builders", "plotting", "stimulus", "testing", "trains", "units")
 
 __all__ = ["Simulation", "__version__", "simulate", *sorted(_HOME), *_ROOMS]
 
 if TYPE_CHECKING:
-    from soen_event import builders, plotting, stimulus, testing, units
+    from soen_event import builders, plotting, stimulus, testing, trains, units
     from soen_event.device import Device
     from soen_event.errors import InputError
     from soen_event.network import Network

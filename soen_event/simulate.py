@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import json
 import os
@@ -240,6 +241,42 @@ class Simulation:
     def state(self) -> State:
         """A copy of the engine's state, for looking at."""
         return engine_state.copied(self._engine.state())
+
+    def afresh(self, photons: Any = None, *, seed: int | None = None, duration: float | None = None) -> Simulation:
+        """A run of the same network from its start with other photons: as if it were made anew, but nothing is lowered again.
+
+        For many samples: making a run of a large network takes longer than running it. Biases are those of now; weights and couplings
+        those that the run was made with, not what was programmed since.
+
+        Arguments:
+            photons: as for :func:`simulate`; drives are those of this run.
+            seed: by default this run's. ``duration`` only labels the recording.
+
+        Raises InputError: photons that do not fit, drives among them, or a run that streams to a file.
+        """
+        from soen_event.physics.random import checked_seed
+        from soen_event.stimulus import Stimulus
+
+        stimulus = Stimulus.coerce(photons)
+        faults = []
+        if stimulus.drives:
+            faults.append("Simulation.afresh: drives belong to the run that was made first; give them there")
+        if self._out is not None:
+            faults.append("Simulation.afresh: this run streams to a file; record in memory")
+        if faults:
+            raise InputError(faults)
+        new = copy.copy(self)
+        new.seed = self.seed if seed is None else checked_seed(seed)
+        drives = self.stimulus.drives
+        new.stimulus = Stimulus(photons=stimulus.photons, drives=drives) if drives else stimulus
+        fs, detector = _lowered(stimulus, self.plan)
+        created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        new._header = {**self._header, "seed": new.seed, "duration_ns": duration, "created": created}
+        new._until_fs = 0
+        new._open_sink(None, False)
+        del new._engine
+        new._start(fs, detector, None)
+        return new
 
     def recording(self) -> Recording:
         """What has been recorded up to now. (Of a run that streams to a file, what its file holds.)"""

@@ -375,3 +375,45 @@ def test_state_is_a_copy():
     before = run.state
     run.run(30.0)
     assert not engine_state.same(before, run.state)
+
+
+@pytest.mark.parametrize("engine", ["compiled", "reference"])
+@pytest.mark.parametrize("resolution", ["fluxon", "flow"])
+def test_a_run_afresh_is_a_run_made_anew(engine, resolution):
+    with se.Network() as net:
+        se.Dendrite("d", beta_over_2pi=300, tau=60.0)
+        se.Synapse("s", "d", efficiency=0.7)
+        se.Coupling("d", "n", J=0.5)
+        se.Neuron("n", soma=se.Soma(threshold=0.1, beta_over_2pi=300))
+        se.Drive("d", points=((0.0, 0.0), (1.0, 0.1)))
+    options = {"engine": engine, "resolution": resolution, "record": ("currents", "photons")}
+    first = se.Simulation(net, {"s": [1.0, 2.0]}, seed=1, **options)
+    first.run(30.0)
+    first.set_weight("s", 0.1)
+    for seed, times in ((1, [3.0, 9.0, 20.0]), (7, [3.0, 9.0, 20.0]), (8, [])):
+        again = first.afresh({"s": times}, seed=seed, duration=40.0)
+        again.run(15.0)
+        again.run(40.0)
+        one, two = again.finish(), se.simulate(net, {"s": times}, 40.0, seed=seed, **options)
+        t = np.linspace(0.0, 40.0, 101)
+        assert np.array_equal(one.current("d", t), two.current("d", t))
+        assert np.array_equal(one.spikes["n"], two.spikes["n"])
+        assert np.array_equal(one.detections["s"], two.detections["s"])
+        assert one.event_counts == two.event_counts
+        assert one.seed == seed
+    assert first.now == 30.0
+
+
+def test_what_a_run_afresh_refuses(tmp_path):
+    with se.Network() as net:
+        se.Dendrite("d")
+        se.Synapse("s", "d")
+    run = se.Simulation(net)
+    with pytest.raises(se.InputError, match="drives belong to the run"):
+        run.afresh(se.Stimulus({}, drives=[se.Drive("d", points=((0.0, 0.0), (1.0, 0.1)))]))
+    with pytest.raises(se.InputError, match="did you mean 's'"):
+        run.afresh({"ss": [1.0]})
+    with pytest.raises(se.InputError, match="seed"):
+        run.afresh(seed=-1)
+    with pytest.raises(se.InputError, match="streams to a file"):
+        se.Simulation(net, out=tmp_path / "run.h5").afresh()

@@ -27,6 +27,7 @@ from hardware.spread import Spread, spread
 from training.data import DataLoader
 from training.loop import Trainer
 from training.optim import AdamW
+from training.transfer import compare, play
 from training.twin import Twin
 
 HIDDEN, STEPS, WINDOW, EPOCHS = 100, 60, 36, 30
@@ -59,28 +60,16 @@ def encode(images: np.ndarray) -> np.ndarray:
     return out
 
 
-def answer(net: se.Network, steps: np.ndarray, resolution: str = "fluxon") -> int:
-    """Which digit the engine sees."""
-    times = [np.flatnonzero(steps[:, p]).astype(float) for p in range(64)]
-    photons = {f"p{p}.h{h}": times[p] for p in range(64) if len(times[p]) for h in range(HIDDEN)}
-    rec = se.simulate(net, photons, float(STEPS), resolution=resolution, tol=1e-3, record="currents")
-    t = np.arange(1.0, STEPS + 1)
-    return int(np.argmax([rec.current(f"o{o}", t).mean() for o in range(10)]))
-
-
 def share(right: np.ndarray) -> str:
     """Accuracy with its standard error."""
     return f"{100 * right.mean():5.1f} % +- {100 * right.std() / np.sqrt(len(right)):.1f} ({len(right)} digits)"
 
 
-def main(folder: str | None = None) -> None:
-    images, labels = load_digits(return_X_y=True)
-    x = encode(images / 16.0)
-    train, test = train_test_split(np.arange(len(labels)), test_size=0.3, random_state=0, stratify=labels)
-    net = network()
-    twin = Twin(
+def twin_of(net: se.Network, dt: float = 1.0) -> Twin:
+    """The twin that is trained: the answer is the output with the largest mean current."""
+    return Twin(
         net,
-        dt=1.0,
+        dt=dt,
         channels={f"p{p}": [f"p{p}.h{h}" for h in range(HIDDEN)] for p in range(64)},
         outputs=[f"o{o}" for o in range(10)],
         readout="current",
@@ -88,6 +77,10 @@ def main(folder: str | None = None) -> None:
         scale=20.0,
         trainable=("weights", "J", "phi_offset"),
     )
+
+
+def learn(twin: Twin, x: np.ndarray, labels: np.ndarray, train: np.ndarray, test: np.ndarray) -> list:
+    """Train the twin; the metrics of every epoch."""
     groups = [{"match": "J", "lr_scale": 3.0}]
     trainer = Trainer(
         twin,
@@ -100,17 +93,28 @@ def main(folder: str | None = None) -> None:
     begin = time.process_time()
     trainer.fit(DataLoader((x[train], labels[train]), 32, seed=0), (x[test], labels[test]), epochs=EPOCHS)
     print(f"{EPOCHS} epochs of {len(train)} digits in {time.process_time() - begin:.0f} s of CPU", file=sys.stderr)
+    return trainer.history
+
+
+def main(folder: str | None = None) -> None:
+    images, labels = load_digits(return_X_y=True)
+    x = encode(images / 16.0)
+    train, test = train_test_split(np.arange(len(labels)), test_size=0.3, random_state=0, stratify=labels)
+    net = network()
+    twin = twin_of(net)
+    history = learn(twin, x, labels, train, test)
     linear = LogisticRegression(max_iter=2000).fit(images[train] / 16.0, labels[train])
     print(f"linear classifier on pixels:      {share(linear.predict(images[test] / 16.0) == labels[test])}")
-    seen = np.argmax(trainer.predict(x[test]), axis=1)
-    print(f"twin:                             {share(seen == labels[test])}")
     twin.deploy()
-    flowing = np.array([answer(net, x[k], "flow") for k in test])
+    report = compare(twin, x[test], labels[test], tol=1e-3, loops=twin.outputs, name="digits")
+    assert report.answered is not None
+    seen, flowing = report.answered
+    print(f"twin:                             {share(seen == labels[test])}")
     print(
         f"event engine, flow:               {share(flowing == labels[test])}; as the twin: {100 * np.mean(flowing == seen):.1f} %"
     )
     some = test[:TESTED]
-    fluxons = np.array([answer(net, x[k]) for k in some])
+    fluxons = play(twin, x[some]).answers
     same = 100 * np.mean(fluxons == seen[:TESTED])
     print(f"event engine, every fluxon:       {share(fluxons == labels[some])}; as the twin: {same:.1f} %")
     four = {
@@ -121,10 +125,12 @@ def main(folder: str | None = None) -> None:
     held, _ = quantize(net, four)
     every = Spread(critical_current=0.03, bias=0.01, inductance=0.03, mutual=0.03, resistance=0.03)
     imperfect = spread(held, every, seed=1, out_of_range="clip")
-    chip = np.array([answer(imperfect, x[k]) for k in some])
+    chip = play(twin, x[some], network=imperfect).answers
     print(f"the same, 4 bits, 3 % spread:     {share(chip == labels[some])}")
+    print(f"\n{report}")
     if folder:
-        draw(trainer.history, labels[test], flowing, Path(folder))
+        draw(history, labels[test], flowing, Path(folder))
+        report.plot(Path(folder) / "transfer.png", overwrite=True)
 
 
 def draw(history: list, labels: np.ndarray, seen: np.ndarray, folder: Path) -> None:
