@@ -174,7 +174,8 @@ def digest_of(teacher: Teacher) -> str | None:
     if plan is not None:
         total.update(str(plan.digest).encode())
     about = {
-        name: getattr(teacher, name, None) for name in ("dt", "readout", "scale", "outputs", "channels", "pooling")
+        name: getattr(teacher, name, None)
+        for name in ("dt", "readout", "pooling_scale", "outputs", "channels", "pooling")
     }
     total.update(repr(about).encode())
     for name, array in sorted(teacher.parameters().items()):

@@ -233,7 +233,7 @@ def _play(
         if progress is not None:
             progress(k + 1, len(photons))
     outputs, _ = twin.pooling.forward(np.array(course))
-    return Played(outputs * twin.scale, spikes, currents, loops)
+    return Played(outputs * twin.pooling_scale, spikes, currents, loops)
 
 
 def _in_steps(times: Array, dt: float, steps: int) -> Array:

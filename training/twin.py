@@ -246,31 +246,6 @@ class Twin:
         every = {"tau": (small, math.inf), "threshold": (small, math.inf), "delay": (0.0, math.inf)}
         return {name: every[name] for name in self.trainable if name in every}
 
-    def state_dict(self) -> dict[str, np.ndarray]:
-        """Copies of the trainable arrays."""
-        return {name: value.copy() for name, value in self.parameters().items()}
-
-    def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
-        """Take back what :meth:`state_dict` gave.
-
-        Raises:
-            InputError: names or shapes are others; nothing is changed then.
-        """
-        mine, faults = self.parameters(), []
-        for name in {*mine, *state}:
-            if name not in mine or name not in state:
-                faults.append(
-                    f"Twin.load_state_dict: {name!r} is only in {'the twin' if name in mine else 'the state'}"
-                )
-            elif np.shape(state[name]) != mine[name].shape:
-                faults.append(
-                    f"Twin.load_state_dict: {name} of shape {np.shape(state[name])}, here it is {mine[name].shape}"
-                )
-        if faults:
-            raise InputError(faults)
-        for name, array in mine.items():
-            array[...] = state[name]
-
     def deploy(self) -> Network:
         """The network with the twin's values: what the engines run. It is the twin's own network, changed in place.
 
