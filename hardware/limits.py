@@ -217,6 +217,7 @@ NEEDED = ("spiking", "crossbar", "kinds", "sign", "programmable", "adc_range")  
 
 
 def lowest(setting: Setting) -> float:
+    """The smallest value of a setting."""
     return setting.values[0] if isinstance(setting, Levels) else setting[0]
 
 
@@ -254,6 +255,7 @@ def _levels_plain(levels: Levels) -> dict[str, Any]:
 
 
 def known_from(document: Any, place: str) -> Known:
+    """A :class:`Known` of the mapping that a chip file holds for it; InputError, named by ``place``, if it is none."""
     if not isinstance(document, Mapping) or "value" not in document or set(document) - {"value", "status", "source"}:
         raise InputError(f"{place}: {shown(document)} is not {{value, status, source}}; correct it")
     try:
@@ -263,6 +265,7 @@ def known_from(document: Any, place: str) -> Known:
 
 
 def plain(value: Any) -> Any:
+    """A value as a chip file holds it."""
     if isinstance(value, Levels):
         return _levels_plain(value)
     return list(value) if isinstance(value, tuple) else value

@@ -11,6 +11,7 @@ import numpy as np
 
 from soen_event.errors import InputError
 from training.address import stream
+from training.metric import fed
 from training.model import LossValue, Model
 from training.stored import put_state, state_of
 
@@ -28,6 +29,7 @@ def evaluate(
     seed: int = 0,
     shape: Callable[[np.ndarray, Any], Batch] | None = None,
     most_batches: int | None = None,
+    fill: Mapping[str, Any] | None = None,
 ) -> dict[str, float]:
     """Mean loss, its parts as ``loss/<part>``, and the metrics' values.
 
@@ -38,11 +40,12 @@ def evaluate(
         seed: of the loss's random numbers and the model's noise.
         shape: applied to every batch before the model sees it.
         most_batches: look at no more than this many.
+        fill: metrics by the names of others, that are filled themselves in place of copies of those.
 
     Raises:
         InputError: there is no batch.
     """
-    filled = copy.deepcopy(dict(metrics or {}))
+    filled = {**copy.deepcopy(dict(metrics or {})), **(fill or {})}
     for metric in filled.values():
         metric.reset()
     sums, examples = {"loss": 0.0}, 0
@@ -59,7 +62,7 @@ def evaluate(
             for name, part in value.parts.items():
                 sums[f"loss/{name}"] = sums.get(f"loss/{name}", 0.0) + len(x) * part
             for metric in filled.values():
-                metric.update(run.outputs, y)
+                fed(metric, run, y, value)
     if not examples:
         raise InputError("evaluate.loader: gave no batch; give data that can be gone through again")
     result = {name: total / examples for name, total in sums.items()}
