@@ -204,7 +204,7 @@ def everything(t):
         vars(t.optimizer)["_slots"],
         [m.state_dict() for m in t.metrics.values()],
     ]
-    shared = np.random.get_state()[1].tobytes()  # noqa: NPY002: nobody may draw from it
+    shared = np.random.get_state()[1].tobytes()  # noqa: NPY002  # nobody may draw from it
     words = repr((t.epoch, t.step, t.history, t.optimizer.get_lr(), shared, t.seed))
     return hashlib.blake2b((repr(_plain(parts)) + words).encode()).hexdigest()
 
