@@ -10,7 +10,12 @@ import pytest
 import soen_event as se
 
 ROOT = Path(__file__).parent.parent
-EXAMPLES = sorted(ROOT.glob("examples/*/*.out"))
+TRAINING = (
+    "train_loop",
+    "basic_training_loop",
+    "own_loop",
+)  # in test_training_examples.py: their last digits are not fixed
+EXAMPLES = sorted(path for path in ROOT.glob("examples/*/*.out") if path.stem not in TRAINING)
 
 
 SPECIAL = {  # arguments and number of pictures, where they are not one picture's name and one
