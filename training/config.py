@@ -271,6 +271,21 @@ def callback_of(config: Config, name: str, faults: list[str], folder: Path | Non
 # ---------------------------------------------------------------------------------------------- reading
 
 
+def _lifted(data: dict[str, Any], place: str) -> list[str]:
+    """Callbacks that stand under ``training``, as some files have them, are those of the run; returns faults."""
+    training = data.get("training")
+    above = data.get("callbacks") or {}
+    if not isinstance(training, dict) or not isinstance(training.get("callbacks"), dict) or not isinstance(above, dict):
+        return []
+    nested = training.pop("callbacks")
+    data["callbacks"] = {**nested, **above}
+    return [
+        f"{place}: training.callbacks.{name}: stands under callbacks as well; leave one out"
+        for name in nested
+        if name in above
+    ]
+
+
 def _override(data: dict[str, Any], overrides: Iterable[str]) -> tuple[set[str], list[str]]:
     """Put ``key=value`` texts into plain data; returns the keys, and faults."""
     changed, faults = set(), []
@@ -305,21 +320,6 @@ def _override(data: dict[str, Any], overrides: Iterable[str]) -> tuple[set[str],
             continue
         changed.add(".".join(path))
     return changed, faults
-
-
-def _lifted(data: dict[str, Any], place: str) -> list[str]:
-    """Callbacks that stand under ``training``, as some files have them, are those of the run; returns faults."""
-    training = data.get("training")
-    above = data.get("callbacks") or {}
-    if not isinstance(training, dict) or not isinstance(training.get("callbacks"), dict) or not isinstance(above, dict):
-        return []
-    nested = training.pop("callbacks")
-    data["callbacks"] = {**nested, **above}
-    return [
-        f"{place}: training.callbacks.{name}: stands under callbacks as well; leave one out"
-        for name in nested
-        if name in above
-    ]
 
 
 def _told(error: Any, place: str, locate: Any, changed: set[str]) -> str:

@@ -62,7 +62,7 @@ def evaluate(
             for name, part in value.parts.items():
                 sums[f"loss/{name}"] = sums.get(f"loss/{name}", 0.0) + len(x) * part
             for metric in filled.values():
-                fed(metric, run, y, value)
+                fed(metric, run.outputs, y, value)
     if not examples:
         raise InputError("evaluate.loader: gave no batch; give data that can be gone through again")
     result = {name: total / examples for name, total in sums.items()}

@@ -293,7 +293,7 @@ class Trainer:
         count = len(x)
         self._count(value, count)
         for metric in self.metrics.values():
-            fed(metric, run, y, value)
+            fed(metric, run.outputs, y, value)
         state.metrics["loss"] = value.value
         state._set(run=run, targets=y)
         return count, gradients

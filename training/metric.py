@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from soen_event.errors import InputError
 from training.arguments import Faults
 from training.losses import labels_of
-from training.model import LossValue, Run
+from training.model import LossValue
 
 __all__ = ["Metric", "fed", "labelled", "outputs_of"]
 
@@ -94,12 +94,12 @@ def outputs_of(predictions: ArrayLike, place: str) -> Array:
     return array
 
 
-def fed(metric: Any, run: Run, targets: Any, value: LossValue) -> None:
+def fed(metric: Any, outputs: Any, targets: Any, value: LossValue) -> None:
     """Tell a metric about a batch: outputs and targets, which it can not write to, or, where it ``sees`` "loss", the loss."""
     if getattr(metric, "sees", "outputs") == "loss":
-        metric.update(value, batch_size=len(run.outputs))
+        metric.update(value, batch_size=len(outputs))
     else:
-        metric.update(_read_only(run.outputs), _read_only(targets))
+        metric.update(_read_only(outputs), _read_only(targets))
 
 
 def _read_only(value: Any) -> Any:

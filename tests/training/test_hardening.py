@@ -326,6 +326,19 @@ def test_s0_c9_batches_begin_where_an_example_ended(selection):
 def test_s0_c10_pooling_scale_follows_its_line():
     t = trained([cb.TimePoolingScaleScheduler(1.0, 2.0)], 3)
     assert [h["pooling_scale"] for h in t.history] == [1.0, 1.5, 2.0]
+    seen = []
+
+    class Look(Callback):
+        def on_batch_end(self, state):
+            run, model = state.run, state.model
+            seen.append(np.ptp(run.outputs) / np.ptp(run.states[:, -1] @ model.weights["W2"]))
+
+    trained([cb.TimePoolingScaleScheduler(2.0, 4.0, per_step=True), Look()], 2, optimizer=Momentum(0.0))
+    assert seen[0] == pytest.approx(2.0) and seen[-1] == pytest.approx(4.0) and np.all(np.diff(seen) >= 0.0)
+    model = Tiny()
+    del model.pooling_scale
+    with pytest.raises(InputError, match="pooling_scale"):
+        trained([cb.TimePoolingScaleScheduler(1.0, 2.0)], model=model)
 
 
 @pytest.mark.parametrize("stop", [2, 4])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import soen_event as se
 from soen_event.errors import InputError
 from training import init_all_states, run_network, value_and_grad
-from training.callbacks import ModelCheckpoint
+from training.callbacks import Callback, ModelCheckpoint, TimePoolingScaleScheduler
 from training.loop import Trainer
 from training.losses import CrossEntropy
 from training.surrogates import ReluGrad, Triangle
@@ -284,7 +284,7 @@ def _order(pair, size):
 
 def test_s2_07_a_twin_that_is_continued_ends_in_the_same_bits(tmp_path):
     """S2.07 (features.md 5.4): stopped in the middle of an epoch and resumed from its file, the run ends where it would have."""
-    from training.hooks import STOP, Callback
+    from training.hooks import STOP
 
     class StopAt(Callback):
         def __init__(self, step):
@@ -307,6 +307,20 @@ def test_s2_07_a_twin_that_is_continued_ends_in_the_same_bits(tmp_path):
             (x, y), epochs=3, batch_size=4, resume=path
         )
         assert bits(fresh) == bits(whole)
+
+
+def test_s0_c10_the_scale_of_the_twin_s_outputs_follows_its_line():
+    """S0.C10: the scheduler of the pooling's scale moves the twin's."""
+    scales = []
+
+    class Look(Callback):
+        def on_batch_end(self, state):
+            counts = state.run.spikes.sum(axis=1)
+            scales.append(float(state.run.outputs.sum() / counts.sum()))
+
+    x, y = data()
+    trainer(made(), callbacks=[TimePoolingScaleScheduler(0.5, 2.0), Look()]).fit((x, y), epochs=4)
+    assert scales == pytest.approx([0.5, 1.0, 1.5, 2.0])
 
 
 def test_s0_19_training_the_twin_lowers_its_loss():
