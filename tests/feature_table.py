@@ -4,9 +4,9 @@
     python tests/feature_table.py --junit result.xml   # take the verdicts from ``pytest --junitxml=result.xml``
     python tests/feature_table.py --collect            # only which tests there are
 
-A test names a feature in its name (``test_s0_c10_...``) or in its docstring (``S0.C10``). Verdicts: passes; fails (one is enough);
-skipped (all were); missing (no test names it); not run; later (in the list of features.yaml, with its reason). Exit 1 if anything
-fails, with ``--strict`` also if anything is missing, skipped or not run.
+A test names a feature in its name (``test_s0_c10_...``) or in its docstring (``S0.C10``); tests of guarantees are listed in
+features.yaml. Verdicts: passes; fails (one is enough); skipped (all were); missing (no test, or a listed one is gone); not run; later (in a
+list of features.yaml, with its reason). Exit 1 if anything fails, with ``--strict`` also if anything is missing, skipped or not run.
 """
 
 from __future__ import annotations
@@ -36,13 +36,14 @@ VERDICTS = ("passes", "fails", "skipped", "not run", "missing", "later")
 
 @dataclass
 class Feature:
-    """One row. ``tests``: outcome by node id, of every case of every test that names it."""
+    """One row. ``tests``: outcome by node id, of every case of its tests. ``asked``: functions that are its tests by name."""
 
     id: str
     what: str
     later: str = ""
     note: str = ""
     tests: dict[str, str] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
 
     @property
     def verdict(self) -> str:
@@ -50,6 +51,8 @@ class Feature:
         outcomes = set(self.tests.values())
         if "fails" in outcomes:
             return "fails"
+        if not set(self.asked) <= set(self.functions):
+            return "missing"
         if "passes" in outcomes:
             return "passes"
         if self.later:
@@ -70,6 +73,8 @@ def read(path: Path = HERE / "features.yaml") -> dict[str, Feature]:
     """
     held = yaml.safe_load(path.read_text())
     rows = {name: Feature(name, what) for name, what in held["features"].items()}
+    for name, row in held.get("guarantees", {}).items():
+        rows[name] = Feature(name, row["what"], asked=row["tests"])
     for group in held["later"]:
         for name in group["ids"]:
             _row(rows, name).later = group["reason"]
@@ -156,11 +161,25 @@ def fill(
     rows: Mapping[str, Feature], ids: Mapping[str, list[str]], told: Mapping[tuple[str, str], str]
 ) -> dict[str, Feature]:
     """The rows with their tests and outcomes."""
-    for node, names in ids.items():
+    for node, names in wanted(rows, ids).items():
         for name in names:
-            if name in rows:
-                rows[name].tests[node] = told.get(key_of(node), "not run")
+            rows[name].tests[node] = told.get(key_of(node), "not run")
     return dict(rows)
+
+
+def wanted(rows: Mapping[str, Feature], ids: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """The node ids that belong to a row, with the rows' IDs."""
+    asked: dict[str, list[str]] = {}
+    for row in rows.values():
+        for function in row.asked:
+            asked.setdefault(function, []).append(row.id)
+    found = {}
+    for node, names in ids.items():
+        function = node.split("[")[0].rsplit("::", 1)[-1]
+        mine = list(dict.fromkeys([*(name for name in names if name in rows), *asked.get(function, [])]))
+        if mine:
+            found[node] = mine
+    return found
 
 
 def table(rows: Mapping[str, Feature]) -> str:
@@ -189,7 +208,7 @@ def main(arguments: list[str] | None = None) -> int:
     elif given.junit:
         told = outcomes(given.junit)
     else:
-        told = run((node for node, names in ids.items() if set(names) & set(rows)), given.workers)
+        told = run(wanted(rows, ids), given.workers)
     rows = fill(rows, ids, told)
     print(table(rows))
     verdicts = {row.verdict for row in rows.values()}

@@ -51,6 +51,13 @@ def test_verdicts_and_the_table():
     text = ft.table(found)
     assert "test_s0_c3_x (2 cases)" in text and "(then)" in text
     assert text.splitlines()[-1] == "4 features: 1 passes, 1 fails, 1 missing, 1 later"
+    guarantee = {"5.4.01": ft.Feature("5.4.01", "what", asked=["test_s0_c3_x", "test_gone"])}
+    assert ft.fill(guarantee, ids, told)["5.4.01"].verdict == "fails"
+    assert (
+        ft.fill({"g": ft.Feature("g", "what", asked=["u", "gone"])}, ids, {("t", "u"): "passes"})["g"].verdict
+        == "missing"
+    )
+    assert ft.fill({"g": ft.Feature("g", "what", asked=["u"])}, ids, {("t", "u"): "passes"})["g"].verdict == "passes"
     rows["S0.07"].tests["t.py::v"] = "skipped"
     assert rows["S0.07"].verdict == "later"
     rows["S1.01"].tests["t.py::v"] = "skipped"
@@ -65,9 +72,10 @@ def test_the_list_is_whole_and_refuses_strangers(tmp_path):
     for letter, last in (("L", 17), ("R", 9), ("C", 11)):
         wanted += [f"S0.{letter}{k}" for k in range(1, last + 1)]
     wanted += [f"S1.{k:02d}" for k in range(1, 18)] + ["S1.surrogates"] + [f"S2.{k:02d}" for k in range(1, 35)]
+    wanted += [f"5.4.{k:02d}" for k in range(1, 18)] + ["5.5"]
     assert list(rows) == wanted
     assert {name for name, row in rows.items() if row.later} == {
-        *(f"S0.{k:02d}" for k in range(7, 17)), *(f"S0.R{k}" for k in range(1, 10)),
+        *(f"S0.{k:02d}" for k in range(7, 17)), *(f"S0.R{k}" for k in range(1, 10)), "5.4.08", "5.4.09", "5.4.14",
     }  # fmt: skip
     path = tmp_path / "f.yaml"
     path.write_text("features: {S0.01: a}\nlater: [{reason: b, ids: [S0.99]}]\nnotes: {}\n")

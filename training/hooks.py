@@ -326,7 +326,9 @@ def monitored(state: TrainingState, name: str, who: str) -> float:
 def _same_metric(name: str, other: str) -> bool:
     """Whether both are names of one registered metric, of training or both of validation."""
     one, two, known = name.removeprefix("val_"), other.removeprefix("val_"), names("metric")
-    return (one == name) == (two == other) and one in known and two in known and get("metric", one) is get("metric", two)
+    return (
+        (one == name) == (two == other) and one in known and two in known and get("metric", one) is get("metric", two)
+    )
 
 
 def _flat(callbacks: Any) -> Iterator[Any]:
