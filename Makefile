@@ -1,8 +1,12 @@
 # Long runs, by hand. `make test` is the README's test command.
-.PHONY: test verify bench lint
+.PHONY: test features verify bench lint
 
 test:
 	python -m pytest -n 2
+
+# Which promised features of training have tests, and whether those pass.
+features:
+	python tests/feature_table.py --workers 2
 
 lint:
 	ruff check . && mypy

@@ -217,12 +217,14 @@ NEEDED = ("spiking", "crossbar", "kinds", "sign", "programmable", "adc_range")  
 
 
 def lowest(setting: Setting) -> float:
+    """The smallest value of a setting."""
     return setting.values[0] if isinstance(setting, Levels) else setting[0]
 
 
 _SCHEMES: dict[str, Callable[[Any, Any, Any], Levels]] = {
     "bits": Levels.bits,
     "bits_with_zero": Levels.bits_with_zero,
+    "bits_around_zero": Levels.bits_around_zero,
     "storage_loop": lambda quanta, low, high: Levels.storage_loop(low, high, quanta=quanta),
 }
 
@@ -231,7 +233,9 @@ def _levels_from(document: Mapping[str, Any], place: str) -> Levels:
     scheme = [name for name in (*_SCHEMES, "values") if name in document]
     wanted = ["values"] if scheme == ["values"] else [*scheme, "low", "high"]
     if len(scheme) != 1 or sorted(document, key=str) != sorted(wanted):
-        remedy = "give {bits: 4, low: -1, high: 1} (or bits_with_zero, storage_loop), or {values: [...]}"
+        remedy = (
+            "give {bits: 4, low: -1, high: 1} (or bits_with_zero, bits_around_zero, storage_loop), or {values: [...]}"
+        )
         raise InputError(f"{place}: {shown(dict(document))} describes no levels; {remedy}")
     try:
         if scheme == ["values"]:
@@ -248,12 +252,16 @@ def _levels_plain(levels: Levels) -> dict[str, Any]:
         b = (count - extra).bit_length() - 1
         if 1 <= b <= 16 and 2**b + extra == count and _SCHEMES[scheme](b, low, high) == levels:
             return {scheme: b, "low": low, "high": high}
+    b = count.bit_length() - 1
+    if 2 <= b <= 16 and 2**b == count and low < 0.0 < high and Levels.bits_around_zero(b, low, high) == levels:
+        return {"bits_around_zero": b, "low": low, "high": high}
     if count > 2 and _SCHEMES["storage_loop"](count - 1, low, high) == levels:
         return {"storage_loop": count - 1, "low": low, "high": high}
     return {"values": list(levels.values)}
 
 
 def known_from(document: Any, place: str) -> Known:
+    """A :class:`Known` of the mapping that a chip file holds for it; InputError, named by ``place``, if it is none."""
     if not isinstance(document, Mapping) or "value" not in document or set(document) - {"value", "status", "source"}:
         raise InputError(f"{place}: {shown(document)} is not {{value, status, source}}; correct it")
     try:
@@ -263,6 +271,7 @@ def known_from(document: Any, place: str) -> Known:
 
 
 def plain(value: Any) -> Any:
+    """A value as a chip file holds it."""
     if isinstance(value, Levels):
         return _levels_plain(value)
     return list(value) if isinstance(value, tuple) else value

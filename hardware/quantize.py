@@ -100,6 +100,25 @@ class Levels:
         return cls(_spaced(low, high, count, place), f"{b} bits and one, {low:g} to {high:g}")
 
     @classmethod
+    def bits_around_zero(cls, b: int, low: float, high: float) -> Levels:
+        """2^b levels of which one is 0: 2^(b-1) - 1 below it and 2^(b-1) above, equally spaced on either side.
+
+        The two steps differ: for 4 bits from -0.24 to 0.24 they are 0.24/7 and 0.03 (features.md 2.1).
+
+        Args:
+            b: number of bits, 2 to 16.
+            low: first level, below 0.
+            high: last level, above 0.
+
+        Raises:
+            InputError: an argument out of its range.
+        """
+        place = "Levels.bits_around_zero"
+        half = 2 ** (_whole(b, f"{place}.b", 2, MOST_BITS) - 1)
+        below, above = _spaced(low, 0.0, half, place), _spaced(0.0, high, half + 1, place)
+        return cls((*below[:-1], *above), f"{b} bits around 0, {low:g} to {high:g}")
+
+    @classmethod
     def codebook(cls, values: Iterable[float]) -> Levels:
         """Levels of any values in any order; a value that is there twice counts once.
 

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -212,6 +212,27 @@ _INSTEAD = {"tau": "resistance", "J": "mutual"}  # a declared circuit value that
 def _value_of(part: Any, name: str) -> float:
     holder = part.soma if isinstance(part, Neuron) else part
     return float(getattr(holder, _FIELD.get(name, name)))
+
+
+def _bounds_of(part: Any, name: str) -> tuple[float, float]:
+    """Smallest and largest value of a parameter that the part accepts."""
+    holder = part.soma if isinstance(part, Neuron) else part
+    if name == "ib" and isinstance(holder, Dendrite):  # its range depends on its kind
+        return parts.RTTI_BIAS if holder.kind == "rtti" else parts.RI_BIAS
+    kind: Any = type(holder)
+    return _declared(kind, _FIELD.get(name, name))
+
+
+@lru_cache(maxsize=64)
+def _declared(kind: type, field: str) -> tuple[float, float]:
+    number = get_type_hints(kind, include_extras=True)[field].__metadata__[0]
+    low = number.at_least if number.at_least is not None else -math.inf
+    high = number.at_most if number.at_most is not None else math.inf
+    if number.above is not None:
+        low = math.nextafter(number.above, math.inf)
+    if number.below is not None:
+        high = math.nextafter(number.below, -math.inf)
+    return low, high
 
 
 def _with_values(part: Any, values: Mapping[str, float]) -> Any:
@@ -604,6 +625,18 @@ class Network:
         removing parts makes earlier arrays read-only, because their rows no longer fit; ask again.
         """
         return {name: self._column(name).array for name in PARAMETERS}
+
+    def bounds(self) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        """Smallest and largest value that each part accepts, for the rows of :meth:`parameters`; infinite where there is none.
+
+        What is between may still be refused together with other values: a threshold above all currents that its soma can hold.
+        """
+        found = {}
+        for name in PARAMETERS:
+            rows = [_bounds_of(self[row], name) for row in self.ids(name)]
+            low, high = np.array(rows, dtype=float).reshape(-1, 2).T.copy()
+            found[name] = low, high
+        return found
 
     def set_parameters(self, values: Mapping[str, Any]) -> None:
         """Write arrays by name, all or none.

@@ -10,7 +10,12 @@ import pytest
 import soen_event as se
 
 ROOT = Path(__file__).parent.parent
-EXAMPLES = sorted(ROOT.glob("examples/*/*.out"))
+TRAINING = (
+    "train_loop",
+    "basic_training_loop",
+    "own_loop",
+)  # in test_training_examples.py: their last digits are not fixed
+EXAMPLES = sorted(path for path in ROOT.glob("examples/*/*.out") if path.stem not in TRAINING)
 
 
 SPECIAL = {  # arguments and number of pictures, where they are not one picture's name and one
@@ -77,7 +82,7 @@ def imports_of(statement):
     return [line.rsplit("|", 1)[-1].strip() for line in out.stderr.splitlines()]
 
 
-def test_import_is_light_and_the_rooms_keep_their_arrows():
+def test_import_is_light():
     loaded = imports_of("import soen_event")
     for heavy in (
         "numba",
@@ -92,6 +97,3 @@ def test_import_is_light_and_the_rooms_keep_their_arrows():
         "training",
     ):
         assert heavy not in loaded, heavy
-    for path in ROOT.glob("soen_event/**/*.py"):
-        for line in path.read_text().splitlines():
-            assert not re.match(r"(from|import) (hardware|training)\b", line), path

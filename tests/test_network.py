@@ -309,6 +309,7 @@ def test_remove_an_edge():
 @few
 @given(networks, st.data())
 def test_arrays_are_live_in_both_directions(net, data):
+    """S1.06: an ordered dict of live arrays by name."""
     arrays = net.parameters()
     assert tuple(arrays) == PARAMETERS
     for name, array in arrays.items():
@@ -326,6 +327,27 @@ def test_arrays_are_live_in_both_directions(net, data):
         first = net.ids("weights")[0]
         net.replace(first, weight=-3.0)
         assert arrays["weights"][0] == -3.0
+
+
+@few
+@given(networks)
+def test_s1_06_bounds_are_what_parts_accept(net):
+    """S1.06: values at the bounds are taken, the next ones beyond them refused; there is a pair for every row."""
+    bounds, arrays = net.bounds(), net.parameters()
+    assert tuple(bounds) == PARAMETERS
+    for name, (low, high) in bounds.items():
+        assert low.shape == high.shape == arrays[name].shape
+        assert np.all((low <= arrays[name]) & (arrays[name] <= high))
+        for row in range(len(low)):
+            held = arrays[name][row]
+            for edge, away in ((low[row], -math.inf), (high[row], math.inf)):
+                if math.isfinite(edge):
+                    arrays[name][row] = edge
+                    net.parameters()
+                    arrays[name][row] = np.nextafter(edge, away)
+                    with pytest.raises(InputError):
+                        net.parameters()
+            arrays[name][row] = held
 
 
 def test_every_way_of_reading_sees_what_was_written():

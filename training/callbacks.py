@@ -234,7 +234,8 @@ class ModelCheckpoint(Callback):
     """Keep the state of a run in files (S2.20): the best, every so many epochs, the last. Each is written in one step.
 
     Args:
-        filepath: may hold ``{epoch}`` and metrics, as in ``"run-{epoch:03d}-{val_loss:.3f}.h5"``.
+        filepath: may hold ``{epoch}`` and metrics, as in ``"run-{epoch:03d}-{val_loss:.3f}.h5"``. A folder (it exists, or the text ends
+            in ``/``) gets ``best.h5``, or a file for each epoch where there are several.
         monitor: the metric by which epochs are compared; None: none is, and files come by ``every_epochs`` (1 by default).
         mode: ``min`` or ``max``.
         top_k: how many of the best are kept; those that fall behind are deleted.
@@ -262,7 +263,8 @@ class ModelCheckpoint(Callback):
         durable: bool = True,
     ):
         faults = Faults(type(self).__name__)
-        self.filepath, self.monitor = str(filepath), monitor
+        several = top_k != 1 or monitor is None or every_epochs is not None
+        self.filepath, self.monitor = _in_folder(filepath, "epoch-{epoch:03d}.h5" if several else "best.h5"), monitor
         self.mode = faults.choice("mode", mode, ("min", "max"))
         self.top_k = faults.whole("top_k", top_k, least=1)
         for name, value in (("every_epochs", every_epochs), ("every_steps", every_steps)):
@@ -383,6 +385,11 @@ class InitialModelSaver(Callback):
         """Write them."""
         if state.step == 0 and state.model is not None:
             checkpoint.save(self.filepath, {"kind": "weights", "model": of_parameters(state.model), "epoch": 0})
+
+
+def _in_folder(path: str | os.PathLike[str], name: str) -> str:
+    text = os.fspath(path)
+    return str(Path(text) / name) if text.endswith(("/", os.sep)) or Path(text).is_dir() else str(path)
 
 
 def _better(value: float, best: float | None, mode: str, margin: float) -> bool:

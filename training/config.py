@@ -183,7 +183,7 @@ class Config(_Strict):
     logging: Logging = Field(default_factory=Logging)
     profiler: Profile = Field(default_factory=Profile)
     callbacks: dict[str, dict[str, Any] | None] = Field(default_factory=dict)
-    """By registered name their options; ``lr_scheduler: {type: cosine, ...}`` names a schedule.
+    """By registered name their options; ``lr_scheduler: {type: cosine, ...}`` names a schedule. May stand under ``training``.
 
     ``{folder}`` in a text is that of the run."""
 
@@ -235,6 +235,7 @@ def read(
         raise InputError(f"{place}: holds no mapping; write such as 'training: {{max_epochs: 5}}'")
     data = _copied(document)
     changed, faults = _override(data, overrides)
+    faults += _lifted(data, place)
     try:
         config = Config.model_validate(data)
     except pydantic.ValidationError as error:
@@ -416,6 +417,21 @@ def callback_of(config: Config, name: str, faults: list[str], folder: Path | Non
 
 
 # ---------------------------------------------------------------------------------------------- reading
+
+
+def _lifted(data: dict[str, Any], place: str) -> list[str]:
+    """Callbacks that stand under ``training``, as some files have them, are those of the run; returns faults."""
+    training = data.get("training")
+    above = data.get("callbacks") or {}
+    if not isinstance(training, dict) or not isinstance(training.get("callbacks"), dict) or not isinstance(above, dict):
+        return []
+    nested = training.pop("callbacks")
+    data["callbacks"] = {**nested, **above}
+    return [
+        f"{place}: training.callbacks.{name}: stands under callbacks as well; leave one out"
+        for name in nested
+        if name in above
+    ]
 
 
 def _override(data: dict[str, Any], overrides: Iterable[str]) -> tuple[set[str], list[str]]:

@@ -247,7 +247,7 @@ class TimePoolingScaleScheduler(_Span):
     """Let the factor behind a model's pooling over time go from ``start`` to ``end``, in a straight line (S0.C10).
 
     Args:
-        start, end: values of ``model.pooling_scale``.
+        start, end: values of ``model.pooling_scale``, or, where there is none, of ``model.scale``.
         start_epoch, end_epoch: where the line begins and ends; None: the last epoch.
         per_step: move with every batch.
     """
@@ -262,12 +262,13 @@ class TimePoolingScaleScheduler(_Span):
 
     def on_train_begin(self, state: TrainingState) -> None:
         """See that the model has such a factor."""
-        _needs(state, "pooling_scale", "TimePoolingScaleScheduler")
+        if not hasattr(state.model, "scale"):
+            _needs(state, "pooling_scale", "TimePoolingScaleScheduler")
 
     def on_epoch_begin(self, state: TrainingState) -> None:
         """Set the factor."""
         p = along(state, self.start_epoch, self.end_epoch, self.per_step)
-        state.model.pooling_scale = self.start + (self.end - self.start) * p
+        setattr(state.model, _scale_of(state), self.start + (self.end - self.start) * p)
 
     def on_batch_begin(self, state: TrainingState) -> None:
         """Set the factor of the batch."""
@@ -276,7 +277,11 @@ class TimePoolingScaleScheduler(_Span):
 
     def on_epoch_end(self, state: TrainingState) -> None:
         """Tell the factor."""
-        state.metrics["pooling_scale"] = float(state.model.pooling_scale)
+        state.metrics["pooling_scale"] = float(getattr(state.model, _scale_of(state)))
+
+
+def _scale_of(state: TrainingState) -> str:
+    return "pooling_scale" if hasattr(state.model, "pooling_scale") else "scale"
 
 
 @register("callback", "stateful", "StatefulTraining", "StatefulTrainingCallback")

@@ -12,6 +12,7 @@ import numpy as np
 
 from soen_event.errors import InputError
 from training.address import stream
+from training.metric import fed
 from training.model import LossValue, Model
 from training.stored import put_state, state_of
 
@@ -33,6 +34,7 @@ def evaluate(
     shape: Callable[[np.ndarray, Any], Batch] | None = None,
     most_batches: int | None = None,
     parallel: DataParallel | None = None,
+    fill: Mapping[str, Any] | None = None,
 ) -> dict[str, float]:
     """Mean loss, its parts as ``loss/<part>``, and the metrics' values.
 
@@ -44,11 +46,12 @@ def evaluate(
         shape: applied to every batch before the model sees it.
         most_batches: look at no more than this many.
         parallel: its workers do whole batches, several at once; the result is the same.
+        fill: metrics by the names of others, that are filled themselves in place of copies of those.
 
     Raises:
         InputError: there is no batch.
     """
-    filled = copy.deepcopy(dict(metrics or {}))
+    filled = {**copy.deepcopy(dict(metrics or {})), **(fill or {})}
     for metric in filled.values():
         metric.reset()
     sums, examples = {"loss": 0.0}, 0
@@ -63,7 +66,7 @@ def evaluate(
             for name, part in value.parts.items():
                 sums[f"loss/{name}"] = sums.get(f"loss/{name}", 0.0) + count * part
             for metric in filled.values():
-                metric.update(found, y)
+                fed(metric, found, y, value)
     if not examples:
         raise InputError("evaluate.loader: gave no batch; give data that can be gone through again")
     result = {name: total / examples for name, total in sums.items()}

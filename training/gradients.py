@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 
 from soen_event.errors import InputError
 from training.model import LossValue, Model, Run
-from training.registry import get
+from training.objective import make
 
 __all__ = ["grad", "init_all_states", "loss_and_gradients", "merged", "run_network", "value_and_grad"]
 
@@ -87,7 +88,7 @@ def grad(
             :class:`~training.model.Run`. Or a plain function of arrays, or of dicts of them, that returns a number (with
             ``has_aux`` a number and something): its gradient is taken by central differences, good to about 1e-9 and meant for
             few numbers.
-        loss: of a model: a loss, or its registered name.
+        loss: of a model: a loss, its registered name, or a function of outputs and targets.
         argnums: of a plain function: which arguments; several give a tuple.
         has_aux: whether ``aux`` is wanted (of a model) or returned (by a plain function).
         return_value: whether the value is returned as well.
@@ -116,7 +117,7 @@ def value_and_grad(
     if isinstance(fun, Model):
         if loss is None:
             raise InputError("value_and_grad.loss: missing; give a loss or its name with a model")
-        chosen = get("loss", loss)() if isinstance(loss, str) else loss
+        chosen = make(loss) if isinstance(loss, str | Mapping) or inspect.isfunction(loss) else loss
 
         def of_model(inputs: np.ndarray, targets: Any, rng: np.random.Generator | None = None) -> Any:
             value, gradients, run = loss_and_gradients(fun, chosen, inputs, targets, rng)

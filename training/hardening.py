@@ -23,6 +23,11 @@ from training.registry import register
 __all__ = ["ConnectionNoise", "NoiseAnnealing", "QATStraightThrough", "QuantizedAccuracy", "levels_of"]
 
 Names = str | Iterable[str] | None
+_SCHEMES: dict[str, Any] = {
+    "pow2": Levels.bits,
+    "pow2+1": Levels.bits_with_zero,
+    "pow2_zero": Levels.bits_around_zero,
+}
 
 
 def levels_of(
@@ -38,7 +43,8 @@ def levels_of(
     Args:
         place: begins messages.
         min_val, max_val: first and last level, for ``bits`` and a number of levels.
-        bits: with ``scheme`` "pow2" 2^bits levels, with "pow2+1" one more, so that one of a symmetric range is 0.
+        bits: with ``scheme`` "pow2" 2^bits levels, with "pow2+1" one more, so that one of a symmetric range is 0, with "pow2_zero"
+            2^bits of which one is 0, so that the steps below and above it differ.
         levels: how many, or their values, or :class:`hardware.quantize.Levels`. Exactly one of ``bits`` and ``levels`` is given.
         scheme: never guessed: a 4-bit weight has 16 levels unless 17 are asked for.
 
@@ -48,7 +54,7 @@ def levels_of(
     faults = Faults(place)
     if (bits is None) == (levels is None):
         faults.add("bits", "give either bits or levels")
-    faults.choice("scheme", scheme, ("pow2", "pow2+1"))
+    faults.choice("scheme", scheme, tuple(_SCHEMES))
     counted = bits is not None or (isinstance(levels, int | np.integer) and not isinstance(levels, bool))
     if counted:
         for name, value in (("min_val", min_val), ("max_val", max_val)):
@@ -57,7 +63,7 @@ def levels_of(
     if isinstance(levels, Levels):
         return levels
     if bits is not None:
-        return (Levels.bits if scheme == "pow2" else Levels.bits_with_zero)(bits, min_val, max_val)  # type: ignore[arg-type]
+        return _SCHEMES[scheme](bits, min_val, max_val)
     if counted:
         count = faults.whole("levels", levels, least=2, most=65537)
         faults.done()

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from soen_event.errors import InputError, nearest
+from training.registry import get, names
 
 __all__ = ["CONTINUE", "STOP", "Callback", "CallbackList", "Signal", "TrainingState", "monitored"]
 
@@ -306,9 +307,13 @@ class CallbackList(Callback):
 def monitored(state: TrainingState, name: str, who: str) -> float:
     """The value of a metric at the end of an epoch.
 
+    Where the metric is logged under another of its registered names (``val_accuracy`` for ``val_acc``), that one is meant.
+
     Raises:
         InputError: there is no such metric; it names the nearest.
     """
+    if name not in state.metrics:
+        name = next((other for other in state.metrics if _same_metric(name, other)), name)
     if name not in state.metrics:
         known = ", ".join(sorted(state.metrics)) or "none at all"
         hint = (
@@ -320,6 +325,14 @@ def monitored(state: TrainingState, name: str, who: str) -> float:
             f"{who}.monitor: {name!r} is no metric{nearest(name, state.metrics)}; there are: {known}{hint}"
         )
     return float(state.metrics[name])
+
+
+def _same_metric(name: str, other: str) -> bool:
+    """Whether both are names of one registered metric, of training or both of validation."""
+    one, two, known = name.removeprefix("val_"), other.removeprefix("val_"), names("metric")
+    return (
+        (one == name) == (two == other) and one in known and two in known and get("metric", one) is get("metric", two)
+    )
 
 
 def _flat(callbacks: Any) -> Iterator[Any]:

@@ -80,8 +80,10 @@ class CSVLogger(Callback):
         row = {"epoch": state.epoch, **{name: value for name, value in state.metrics.items() if _is_number(value)}}
         new = [name for name in row if name not in self.header]
         if new:
-            with open(self.path, newline="", encoding="utf-8") as file:
-                rows = list(csv.DictReader(file)) if self.header else []
+            rows: list[dict[str, str]] = []
+            if self.header:
+                with open(self.path, newline="", encoding="utf-8") as file:
+                    rows = list(csv.DictReader(file))
             self.header += new
             self._rewrite(rows)
         with open(self.path, "a", newline="", encoding="utf-8") as file:
@@ -119,7 +121,12 @@ class JSONLogger(Callback):
         self._file: Any = None
 
     def on_train_begin(self, state: TrainingState) -> None:
-        """Open the file, behind its last whole line."""
+        """Open the file."""
+        self._open()
+        self._line("begin", state, {"seed": state.seed})
+
+    def _open(self) -> None:
+        """Behind its last whole line."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if self.path.is_file():
             data = self.path.read_bytes()
@@ -128,7 +135,6 @@ class JSONLogger(Callback):
                 with open(self.path, "r+b") as file:
                     file.truncate(whole)
         self._file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115
-        self._line("begin", state, {"seed": state.seed})
 
     def on_batch_end(self, state: TrainingState) -> None:
         """A line, if it is due."""
@@ -146,6 +152,8 @@ class JSONLogger(Callback):
     def _line(self, event: str, state: TrainingState, values: Mapping[str, Any]) -> None:
         plain = {name: _jsonable(value) for name, value in values.items()}
         line = {"event": event, "time": time.time(), "epoch": state.epoch, "step": state.step, **plain}
+        if self._file is None:  # a loop of one's own may begin with an epoch
+            self._open()
         self._file.write(json.dumps(line, allow_nan=False) + "\n")
         self._file.flush()
 
@@ -187,16 +195,21 @@ class TensorBoardLogger(Callback):
 
     def on_train_begin(self, state: TrainingState) -> None:
         """Open an event file; what a continued run repeats hides what was there."""
-        self._writer = self._make(str(self.folder), purge_step=state.epoch if state.epoch else None)
+        self._open(state)
+
+    def _open(self, state: TrainingState) -> Any:
+        if self._writer is None:  # a loop of one's own may begin with an epoch
+            self._writer = self._make(str(self.folder), purge_step=state.epoch if state.epoch else None)
+        return self._writer
 
     def on_batch_end(self, state: TrainingState) -> None:
         """The loss, if it is due."""
         if self.every_steps is not None and state.stepped and state.step % self.every_steps == 0:
-            self._writer.add_scalar("step/loss", state.metrics["loss"], state.step)  # type: ignore[attr-defined]
+            self._open(state).add_scalar("step/loss", state.metrics["loss"], state.step)
 
     def on_epoch_end(self, state: TrainingState) -> None:
         """The metrics."""
-        writer: Any = self._writer
+        writer = self._open(state)
         for name, value in state.metrics.items():
             if _is_number(value):
                 writer.add_scalar(name, value, state.epoch)

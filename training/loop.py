@@ -28,6 +28,7 @@ from training.evaluate import evaluate, outputs, plain, state_of_loss
 from training.gradients import grad as grad
 from training.gradients import init_all_states, loss_and_gradients, run_network, value_and_grad
 from training.hooks import STOP, Callback, CallbackList, TrainingState
+from training.metric import fed
 from training.model import LossValue, Model, Run
 from training.named import made, made_metrics
 from training.parallel import DataParallel, WorkerDied
@@ -59,7 +60,8 @@ class Trainer:
         model: a :class:`training.model.Model`.
         optimizer: an optimizer, or the registered name of one.
         scheduler: a schedule of the learning rate, applied every epoch; for other ways give a LRScheduler among the callbacks.
-        metrics: metrics (``update``, ``compute``, ``reset``) or registered names, in a list or by the name to log under.
+        metrics: metrics (``update``, ``compute``, ``reset``) or registered names, in a list or by the name to log under. They are
+            filled by training; validation fills copies, or the metric of the name ``val_<name>`` (in a list: a second of the same kind).
         callbacks: see :mod:`training.callbacks`.
         loss: a loss ``loss(run, targets, model=, rng=) -> LossValue``, or the registered name of one.
         seed: 0 to 2**63 - 1: of shuffling and of noise in training.
@@ -118,7 +120,11 @@ class Trainer:
         self.parallel = parallel
         self.optimizer = made("optimizer", optimizer, faults)
         self.loss = made("loss", loss, faults)
-        self.metrics = made_metrics(metrics, faults)
+        every = made_metrics(metrics, faults)
+        paired = {name for name in every if name.startswith("val_") and name[4:] in every}
+        self.metrics = {name: metric for name, metric in every.items() if name not in paired}
+        self.val_metrics = {name[4:]: every[name] for name in paired}
+        """Those that the validation after each epoch fills, by the names of the others."""
         self.seed, self.callbacks = 0, CallbackList()
         for attempt in (self._take_seed, self._take_callbacks, self._judge_loss):
             try:
@@ -275,7 +281,7 @@ class Trainer:
         metrics |= {name: plain(metric.compute()) for name, metric in self.metrics.items()}
         if val is not None:
             clock = perf_counter()
-            metrics |= {f"val_{name}": value for name, value in self._evaluate(val).items()}
+            metrics |= {f"val_{name}": value for name, value in self._evaluate(val, self.val_metrics).items()}
             self._spent("validation", clock)
         rate = _rate(self.optimizer)
         if rate is not None:
@@ -301,7 +307,7 @@ class Trainer:
         count = len(x)
         self._count(value, count)
         for metric in self.metrics.values():
-            metric.update(run.outputs, y)
+            fed(metric, run.outputs, y, value)
         state.metrics["loss"] = value.value
         state._set(run=run, targets=y)
         return count, gradients
@@ -463,10 +469,9 @@ class Trainer:
         self._renew()
         return outputs(self.model, loader, seed=self.seed, shape=self.shaped, parallel=self.parallel)
 
-    def _evaluate(self, loader: Any) -> dict[str, float]:
-        return evaluate(
-            self.model, self.loss, loader, self.metrics, seed=self.seed, shape=self.shaped, parallel=self.parallel
-        )
+    def _evaluate(self, loader: Any, fill: Mapping[str, Any] | None = None) -> dict[str, float]:
+        options: dict[str, Any] = {"seed": self.seed, "shape": self.shaped, "fill": fill, "parallel": self.parallel}
+        return evaluate(self.model, self.loss, loader, self.metrics, **options)
 
     def shaped(self, x: np.ndarray, y: Any) -> tuple[np.ndarray, Any]:
         """Inputs on ``sequence_length`` steps, and with them targets that have one value a step."""

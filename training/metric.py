@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from soen_event.errors import InputError
 from training.arguments import Faults
 from training.losses import labels_of
+from training.model import LossValue
 
-__all__ = ["Metric", "labelled", "outputs_of"]
+__all__ = ["Metric", "fed", "labelled", "outputs_of"]
 
 Array = NDArray[Any]
 
@@ -84,12 +85,29 @@ class Metric:
 
 
 def outputs_of(predictions: ArrayLike, place: str) -> Array:
+    """Predictions as an array; InputError, named by ``place``, if they are no numbers or some are nan."""
     array = np.asarray(predictions)
     if array.dtype.kind not in "iufb":
         raise InputError(f"{place}.predictions: the type {array.dtype} is not that of numbers; give outputs or labels")
     if array.dtype.kind == "f" and np.any(np.isnan(array)):
         raise InputError(f"{place}.predictions: {np.count_nonzero(np.isnan(array))} are nan; look at the model")
     return array
+
+
+def fed(metric: Any, outputs: Any, targets: Any, value: LossValue) -> None:
+    """Tell a metric about a batch: outputs and targets, which it can not write to, or, where it ``sees`` "loss", the loss."""
+    if getattr(metric, "sees", "outputs") == "loss":
+        metric.update(value, batch_size=len(outputs))
+    else:
+        metric.update(_read_only(outputs), _read_only(targets))
+
+
+def _read_only(value: Any) -> Any:
+    if not isinstance(value, np.ndarray):
+        return value
+    view = value.view()
+    view.flags.writeable = False
+    return view
 
 
 def labelled(predictions: ArrayLike, targets: ArrayLike, place: str) -> tuple[Array, Array, int | None]:

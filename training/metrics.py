@@ -64,7 +64,7 @@ Array = NDArray[Any]
 # --------------------------------------------------------------------------------------------- shares and means
 
 
-@register("metric", "accuracy", "Accuracy")
+@register("metric", "accuracy", "acc", "Accuracy")
 class Accuracy(Metric):
     """Correct over total (S2.14, S0.C11)."""
 
@@ -191,9 +191,12 @@ class LossTracker(Metric):
 
     Args:
         window: of the running mean, in updates.
+
+    Among the metrics of a :class:`training.loop.Trainer` it is told every batch's loss and its parts.
     """
 
     name = "loss_tracker"
+    sees = "loss"
 
     def __init__(self, window: int = 100, *, empty: str = "raise"):
         self.window = window

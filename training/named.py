@@ -28,7 +28,10 @@ def made(kind: str, given: Any, faults: list[str], **options: Any) -> Any:
 
 
 def made_metrics(given: Any, faults: list[str]) -> dict[str, Any]:
-    """Metrics by the name to log under: of a list of names or metrics, of a mapping, or of a single one."""
+    """Metrics by the name to log under: of a list of names or metrics, of a mapping, or of a single one.
+
+    In a list, a second metric (not its name) of the same name is that of the validation, ``val_<name>``.
+    """
     if given is None:
         return {}
     if isinstance(given, Mapping) and "name" not in given:
@@ -44,6 +47,8 @@ def made_metrics(given: Any, faults: list[str]) -> dict[str, Any]:
             callable(getattr(metric, p, None)) for p in ("update", "compute", "reset")
         ):
             faults.append(f"Trainer.metrics: {name!r} has no update, compute and reset; give a metric")
+        if name in result and metric is each and metric is not result[name] and f"val_{name}" not in result:
+            name = f"val_{name}"
         if name in result or name in ("loss", "lr", "epoch"):
             faults.append(f"Trainer.metrics: {name!r} is taken; give metrics by another name, {{name: metric}}")
         result[str(name)] = metric

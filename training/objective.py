@@ -15,6 +15,7 @@ A value that is not finite is passed on as it is, with a :class:`NotFiniteWarnin
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import math
 import numbers
@@ -116,7 +117,8 @@ class FunctionLoss(Loss):
     Without a gradient, central differences are taken: two calls for every output.
 
     Args:
-        function: of outputs (an array, not to be changed) and targets; its value is a mean over the batch.
+        function: of outputs (an array, not to be changed) and targets; its value is a mean over the batch. Arguments named ``model``
+            and ``rng`` get those; a first one named ``run`` gets the whole run. It may return a LossValue too.
         name: what messages call it; its own name by default.
         step: of the differences, above 0.
         options: further keyword arguments of the function.
@@ -129,14 +131,24 @@ class FunctionLoss(Loss):
         self.step = faults.number("step", step, above=0.0)
         faults.done()
         self.function, self.options = function, options
+        asked = _parameters(function)
+        self._whole, self._asked = asked[:1] == ["run"], [name for name in ("model", "rng") if name in asked[1:]]
         self.name = name or str(getattr(function, "__name__", type(function).__name__))
 
     def value(self, run: Run, targets: Any, model: Any, rng: np.random.Generator | None) -> LossValue:
         """Value and gradient, or central differences."""
         outputs = np.asarray(run.outputs)
-        found = self.function(outputs, targets, **self.options)
+        more = {name: value for name, value in (("model", model), ("rng", rng)) if name in self._asked}
+
+        def call(array: Array) -> Any:
+            first = dataclasses.replace(run, outputs=array) if self._whole else array
+            return self.function(first, targets, **self.options, **more)
+
+        found = call(outputs)
+        if isinstance(found, LossValue):
+            return found
         if not isinstance(found, tuple):
-            return LossValue(self._number(found), outputs=self._differences(outputs, targets))
+            return LossValue(self._number(found), outputs=self._differences(call, outputs))
         if len(found) != 2:
             raise InputError(f"{self.name}: it returned {len(found)} things; return (value, gradient), or the value")
         gradient = np.asarray(found[1])
@@ -157,14 +169,19 @@ class FunctionLoss(Loss):
             )
         return float(array.reshape(()))
 
-    def _differences(self, outputs: Array, targets: Any) -> Array:
+    def _differences(self, call: Callable[[Array], Any], outputs: Array) -> Array:
         moved = outputs.astype(np.float64)
         gradient = np.empty(outputs.shape, dtype=outputs.dtype)
         for place in np.ndindex(outputs.shape):
-            gradient[place] = _difference(
-                lambda: self._number(self.function(moved, targets, **self.options)), moved, place, self.step
-            )
+            gradient[place] = _difference(lambda: self._number(call(moved)), moved, place, self.step)
         return gradient
+
+
+def _parameters(function: Any) -> list[str]:
+    try:
+        return list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):  # of a builtin
+        return []
 
 
 def _difference(value: Callable[[], float], array: Array, place: Any, step: float) -> float:

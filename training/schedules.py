@@ -29,6 +29,7 @@ __all__ = [
     "Constant",
     "Cooldown",
     "Cosine",
+    "CosineAnnealingLR",
     "CosineRestarts",
     "Exponential",
     "Linear",
@@ -152,7 +153,7 @@ class Exponential(Schedule):
         return self.lr * self.gamma**position
 
 
-@register("schedule", "cosine_annealing", "Cosine", "CosineAnnealingLR")
+@register("schedule", "cosine_annealing", "Cosine")
 @dataclass(eq=False)
 class Cosine(Schedule):
     """eta_min + (lr - eta_min) (1 + cos(pi min(e, T_max) / T_max)) / 2 (S2.09, S4.05).
@@ -169,6 +170,25 @@ class Cosine(Schedule):
     def at(self, position: float) -> float:
         """As above."""
         return _cosine(self.lr, self.eta_min, position / self.T_max)
+
+
+@register("schedule", "CosineAnnealingLR")
+def CosineAnnealingLR(
+    optimizer: Any = None,
+    T_max: float = 100.0,
+    eta_min: float = 0.0,
+    *,
+    lr: float | None = None,
+    batches_per_epoch: int | None = None,
+) -> Cosine:
+    """A :class:`Cosine` by the names of S2.09: its highest rate is the present one of ``optimizer``, which ``.step()`` sets, or ``lr``.
+
+    Raises:
+        InputError: both are given, or an option is out of its range.
+    """
+    if optimizer is not None and lr is not None:
+        raise InputError("CosineAnnealingLR.lr: the optimizer has a rate; give one of them")
+    return Cosine(lr if optimizer is None else optimizer, T_max, eta_min, batches_per_epoch=batches_per_epoch)
 
 
 @register("schedule", "warmup", "Warmup", "WarmupLR")

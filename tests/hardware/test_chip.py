@@ -57,6 +57,7 @@ def pair(**neuron):
 levels = st.one_of(
     st.builds(Levels.bits, st.integers(1, 6), st.just(0.0), st.floats(0.1, 2.0)),
     st.builds(Levels.bits_with_zero, st.integers(1, 6), st.just(-0.5), st.floats(0.1, 2.0)),
+    st.builds(Levels.bits_around_zero, st.integers(2, 6), st.just(-0.5), st.floats(0.1, 2.0)),
     st.builds(lambda q: Levels.storage_loop(0.0, 1.0, quanta=q), st.integers(2, 50)),
     st.builds(Levels.codebook, st.lists(st.floats(0.0, 2.0), min_size=1, max_size=6)),
 )

@@ -72,6 +72,16 @@ def test_exactly_one_level_is_zero_in_a_symmetric_range_with_zero_and_none_witho
         assert [-value for value in made.values[::-1]] == list(made.values)
 
 
+@given(st.integers(2, 10), st.floats(-5.0, -1e-3), st.floats(1e-3, 5.0))
+def test_levels_around_zero_have_two_steps(b, low, high):
+    made = Levels.bits_around_zero(b, low, high)
+    below, above = 2 ** (b - 1) - 1, 2 ** (b - 1)
+    assert len(made) == 2**b and made.values[below] == 0.0 and (made.values[0], made.values[-1]) == (low, high)
+    steps = np.diff(made.values)
+    np.testing.assert_allclose(steps[:below], -low / below, rtol=1e-9)
+    np.testing.assert_allclose(steps[below:], high / above, rtol=1e-9)
+
+
 @given(st.integers(1, 1000), st.data())
 def test_a_storage_loop_counts_quanta(quanta, data):
     loop = Levels.storage_loop(0.2, 0.9, quanta=quanta)
@@ -87,6 +97,14 @@ def test_the_default_storage_loop_has_the_measured_states():
 
 
 def test_golden_levels():
+    """The codebooks of features.md 5.5 over 0.24: 17 levels; 16 levels with 0."""
+    assert np.allclose(Levels.bits_with_zero(4, -0.24, 0.24).values, np.arange(-8, 9) * 0.03, atol=1e-15)
+    around = Levels.bits_around_zero(4, -0.24, 0.24).values
+    assert len(around) == 16 and np.allclose(around[:2], [-0.24, -0.205714], atol=5e-7)
+    assert np.allclose(around[7:], np.arange(9) * 0.03, atol=1e-15)
+    for wrong in ((1, -1.0, 1.0), (4, 0.0, 1.0), (4, -1.0, 0.0), (4, 0.5, 1.0)):
+        with pytest.raises(InputError, match="bits_around_zero"):
+            Levels.bits_around_zero(*wrong)
     assert Levels.bits(2, 0.0, 3.0).values == (0.0, 1.0, 2.0, 3.0)
     assert Levels.bits_with_zero(1, -1.0, 1.0).values == (-1.0, 0.0, 1.0)  # soen_toolkit: b bits are 2^b + 1 levels
     assert Levels.codebook([1, -0.5, 1, 0.25]).values == (-0.5, 0.25, 1.0)

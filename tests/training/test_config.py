@@ -284,5 +284,30 @@ def test_s0_21_what_is_shipped_learns_the_digits(stem, least, tmp_path):
     assert experiment.run(chosen)[0].test["accuracy"] > least
 
 
+def test_s0_21_the_comprehensive_file_has_every_option_and_tells_only_names_that_there_are():
+    """S0.21: no option of a run is left out, and a name that a comment offers is registered."""
+    import pydantic
+    import yaml
+
+    from training import registry
+
+    text = (ROOT / "examples/configs/comprehensive.yaml").read_text()
+
+    def left_out(model, document, path=""):
+        for name, field in model.model_fields.items():
+            if name not in document:
+                yield path + name
+            elif isinstance(field.annotation, type) and issubclass(field.annotation, pydantic.BaseModel):
+                yield from left_out(field.annotation, document[name], f"{path}{name}.")
+
+    assert list(left_out(configuration.Config, yaml.safe_load(text))) == []
+    assert list(left_out(configuration.Config, {"model": {}}))[:1] == ["name"]  # it sees what is not there
+    for key, kind in (("source", "dataset"), ("encoder", "encoder"), ("pooling", "pooling")):
+        told = (
+            next(line for line in text.splitlines() if line.strip().startswith(f"{key}:")).split("#")[1].split(";")[0]
+        )
+        assert set(told.replace(" ", "").split(",")) <= set(registry.names(kind)), key
+
+
 def test_both_configurations_are_there():
     assert [path.stem for path in CONFIGS] == ["comprehensive", "minimal"]

@@ -87,6 +87,10 @@ def test_s0_c3_four_bits_are_sixteen_levels_unless_seventeen_are_asked_for():
     seventeen = levels_of("x", -0.24, 0.24, 4, None, "pow2+1")
     assert len(seventeen) == 17
     np.testing.assert_allclose(seventeen.values[:3], [-0.24, -0.21, -0.18], atol=1e-15)
+    around = levels_of("x", -0.24, 0.24, 4, None, "pow2_zero")
+    assert len(around) == 16 and 0.0 in around.values
+    np.testing.assert_allclose(around.values[:2], [-0.24, -0.205714], atol=5e-7)  # features.md 5.5
+    np.testing.assert_allclose(around.values[-2:], [0.21, 0.24], atol=1e-15)
     np.testing.assert_allclose(levels_of("x", -0.24, 0.24, 4, None).values[8] * 2, 0.032, atol=1e-15)
     assert levels_of("x", None, None, None, Levels.bits(2, 0, 1)).values == Levels.bits(2, 0, 1).values
     for arguments, told in (
@@ -110,8 +114,19 @@ def test_s0_c4_quantized_accuracy_measures_and_puts_the_weights_back():
         name: Levels.bits(6, -1.0, 1.0).round(array) for name, array in looked.model.parameters().items()
     }
     assert looked.history[-1]["quantized_accuracy"] == (snapped.forward(x).outputs.argmax(axis=1) == y).mean()
-    every = cb.QuantizedAccuracy(-1.0, 1.0, levels=2, data=blobs(20), eval_every_n_steps=2, max_eval_batches=1)
-    assert 0.0 <= trained([every]).history[0]["quantized_accuracy"] <= 1.0
+    # Every second update, on the first batch of 256 alone: three updates an epoch, so after the second one.
+    data, kept = blobs(300, seed=6), {}
+
+    class Keep(Callback):
+        def on_batch_end(self, state):
+            kept[state.step] = {name: array.copy() for name, array in state.model.parameters().items()}
+
+    every = cb.QuantizedAccuracy(-1.0, 1.0, levels=2, data=data, eval_every_n_steps=2, max_eval_batches=1)
+    told = trained([Keep(), every], 2)
+    for epoch, step in ((0, 2), (1, 6)):
+        snapped.weights = {name: np.where(array >= 0.0, 1.0, -1.0) for name, array in kept[step].items()}
+        right = snapped.forward(data[0][:256]).outputs.argmax(axis=1) == data[1][:256]
+        assert told.history[epoch]["quantized_accuracy"] == right.mean()
     with pytest.raises(InputError, match="no validation data"):
         Trainer(Tiny(), Momentum(), callbacks=[look], loss=CrossEntropy(), progress=False).fit(blobs())
 
@@ -311,6 +326,19 @@ def test_s0_c9_batches_begin_where_an_example_ended(selection):
 def test_s0_c10_pooling_scale_follows_its_line():
     t = trained([cb.TimePoolingScaleScheduler(1.0, 2.0)], 3)
     assert [h["pooling_scale"] for h in t.history] == [1.0, 1.5, 2.0]
+    seen = []
+
+    class Look(Callback):
+        def on_batch_end(self, state):
+            run, model = state.run, state.model
+            seen.append(np.ptp(run.outputs) / np.ptp(run.states[:, -1] @ model.weights["W2"]))
+
+    trained([cb.TimePoolingScaleScheduler(2.0, 4.0, per_step=True), Look()], 2, optimizer=Momentum(0.0))
+    assert seen[0] == pytest.approx(2.0) and seen[-1] == pytest.approx(4.0) and np.all(np.diff(seen) >= 0.0)
+    model = Tiny()
+    del model.pooling_scale
+    with pytest.raises(InputError, match="pooling_scale"):
+        trained([cb.TimePoolingScaleScheduler(1.0, 2.0)], model=model)
 
 
 @pytest.mark.parametrize("stop", [2, 4])

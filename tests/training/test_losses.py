@@ -10,9 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.special import softmax
+from smalls import SmallModel
 
 from soen_event.errors import InputError
 from training import registry
+from training.gradients import value_and_grad
+from training.loop import Trainer
 from training.losses import (
     MSE,
     AutoregressiveLoss,
@@ -238,6 +241,27 @@ def test_s0_05_functions_are_losses():
     assert make("test_cubic", scale=2.0)(LOGITS, t).value == pytest.approx(2 * bare(LOGITS, t))
     assert make({"name": "test_cubic", "scale": 2.0})(LOGITS, t).value == pytest.approx(2 * bare(LOGITS, t))
     assert Sum({"test_cubic": 2.0})(LOGITS, t).value == pytest.approx(2 * bare(LOGITS, t))
+    found, x, y = [], rng.normal(size=(4, 5, 2)), rng.normal(size=(4, 3))
+    for function in (cubic, bare, "test_cubic", {"name": "test_cubic"}):  # wherever a loss goes
+        model = SmallModel()
+        found.append(value_and_grad(model, function)(x, y))
+        again = Trainer(model, "sgd", loss=function, progress=False).validate((x, y))["loss"]
+        assert again == pytest.approx(found[-1][0])
+    for value, grads in found[1:]:
+        assert value == pytest.approx(found[0][0])
+        for key, array in found[0][1].items():
+            np.testing.assert_allclose(grads[key], array, atol=1e-9)
+
+    def asks(run, targets, model, rng):
+        return LossValue(float(np.mean(run.states**2) + model.held["J"][0, 0]), states=2 * run.states / run.states.size)
+
+    def asks_less(outputs, targets, model=None):
+        return np.mean(outputs**2) + model.held["J"][0, 0]
+
+    whole = value_and_grad(model, asks)(x, y)
+    run = model.forward(x)
+    assert whole[0] == pytest.approx(np.mean(run.states**2) + model.held["J"][0, 0]) and np.abs(whole[1]["J"]).max() > 0
+    assert make(asks_less)(run, y, model=model).value == pytest.approx(np.mean(run.outputs**2) + model.held["J"][0, 0])
     for broken in (lambda o, t: o, lambda o, t: (1.0, o[:1]), lambda o, t: (1.0, o, o)):
         with pytest.raises(InputError):
             from_function(broken)(LOGITS, t)

@@ -156,7 +156,17 @@ def test_s2_01_the_four_calls():
         assert made.get_lr() == 0.5
         with pytest.raises(InputError):
             made.set_lr(-1.0)
+        w = {"w": np.ones(3)}
+        made.register_trainable_weights(w)
+        made.accumulate({"w": np.full(3, 0.5)})
         made.zero_grad()
+        if name != "sam":  # which needs a second gradient
+            made.set_option("weight_decay", 0.0)
+            made.step()
+            assert np.array_equal(w["w"], np.ones(3)), name  # nothing of what was added up is left
+            made.accumulate({"w": np.full(3, 0.5)})
+            made.step()
+            assert np.all(w["w"] < 1.0), name
     w = {"w": np.ones(3)}
     sgd = SGD(lr=1.0)
     sgd.step(w, {"w": np.full(3, 0.25)})

@@ -31,15 +31,15 @@ AT_0_3 = {  # features.md, the list after S1.17
 KINKS = (-1.0, 0.0, 1.0)  # of the default options: no derivative there
 
 
-def test_list_after_s1_17_is_whole():
-    """S1.17: every surrogate of the list is registered, with the triangle (S0.20) and psi of e-prop."""
+def test_s1_surrogates_the_list_is_whole():
+    """S1.surrogates: every surrogate of the list is registered, with the triangle (S0.20) and psi of e-prop."""
     rest = ["NonzeroSignLog", "PiecewiseLeakyRelu", "SquarewaveFourierSeries", "S2NN", "LeakyRelu", "LogTailedRelu"]
     assert sorted([*AT_0_3, *rest, "GaussianGrad", "MultiGaussianGrad", "Triangle", "EpropPsi"]) == NAMES
 
 
 @pytest.mark.parametrize(("name", "value"), AT_0_3.items())
 def test_golden_slopes_s1_09_s1_10_s1_11(name, value):
-    """S1.09, S1.10, S1.11 and the list after S1.17: the slope at 0.3."""
+    """S1.09, S1.10, S1.11 and S1.surrogates: the slope at 0.3."""
     assert make(name).backward(0.3) == pytest.approx(value, abs=5e-7)
 
 
@@ -100,7 +100,7 @@ def test_s3_06_psi():
 @given(x=arrays(np.float64, st.integers(1, 20), elements=st.floats(-1e6, 1e6)))
 @few
 def test_laws_of_every_surrogate(name, x):
-    """S1.17 list: forward exactly 0 or 1; slope finite, even and not negative where that is stated."""
+    """S1.surrogates: forward exactly 0 or 1; slope finite, even and not negative where that is stated."""
     made = make(name)
     forward, slope = made.forward(x), made.backward(x)
     assert set(np.unique(forward)) <= {0.0, 1.0} and np.array_equal(forward == 1.0, x >= 0.0)
@@ -116,7 +116,7 @@ def test_laws_of_every_surrogate(name, x):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_ends_and_types(name):
-    """S1.17 list: finite at 0 and at 1e6 on both sides; float32 stays float32; shapes stay."""
+    """S1.surrogates: finite at 0 and at 1e6 on both sides; float32 stays float32; shapes stay."""
     made = make(name)
     x = np.array([[0.0, 1e6, -1e6], [1e30, -1e30, 3e38]], dtype=np.float32)
     for array in (made.forward(x), made.backward(x[:1]), made.smooth(x[:1])):
