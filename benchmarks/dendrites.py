@@ -3,14 +3,14 @@
 100 dendrites, every one driven by 100 channels and by all the others, 0.1 ns a step; the first ten are read out, cross-entropy of their
 mean over time, gradients by channel weights W and couplings J, Adam.
 
-The rivals are stand-ins: soen_toolkit is in no package index, so its documented algorithm is written here in plain JAX and plain PyTorch,
+The rivals are stand-ins: soen_toolkit is not to be had as a package, so that its algorithm is written here in plain JAX and plain PyTorch,
 
     s(t+1) = s(t) + dt (gamma+ g(phi, ib - s) - gamma- s),   phi = x W + s J + offset     (features.md 2.1, ranks 1 and 2)
 
 with dt = 37, gamma+ = gamma- = 1e-3, ib = 1.7, offset 0.23, and its two physical source functions: "table", bilinear in a table over flux
 (period 1, mirrored) and current, its default, and "fit", ``Heaviside_state_dep``. Its callbacks, noise and bookkeeping are left out, which
-can only make the stand-ins quicker. "history" is the toolkit's way in PyTorch: every step takes its slice of the flux and writes its slice of
-the states, so that going back touches both arrays whole in every step; "stack" takes the flux apart once and joins the states once.
+can only make the stand-ins quicker. "history" is the toolkit's way in PyTorch: every step takes its slice of the flux and writes its slice
+of the states, so that going back touches both arrays whole in every step; "stack" takes the flux apart once and joins the states once.
 
 Ours are the same loops (tau 2.7 ns, beta = 1000) with the library's source function, solved implicitly, and inputs that are photons on
 detectors, whose flux decays over 2 ns. Inputs of the rivals are the same zeros and ones, as flux.
@@ -55,8 +55,8 @@ def task(size: Size = FULL, density: float = 0.02, seed: int = 0) -> Task:
     rng = np.random.default_rng(seed)
     inputs = (rng.uniform(size=(size.batch, size.steps, size.channels)) < density).astype(np.float32)
     labels = rng.integers(0, min(READ, size.units), size.batch)
-    W = rng.normal(size=(size.channels, size.units)) * 0.2
-    J = rng.normal(size=(size.units, size.units)) * 0.1 / np.sqrt(size.units)
+    W = rng.normal(size=(size.channels, size.units)) * 0.4 / np.sqrt(size.channels)
+    J = rng.normal(size=(size.units, size.units)) * 0.3 / np.sqrt(size.units)
     np.fill_diagonal(J, 0.0)
     return Task(size, inputs, labels, W.astype(np.float32), J.astype(np.float32))
 
@@ -78,6 +78,59 @@ def table() -> tuple[np.ndarray, float, float]:
     currents, fluxes = np.linspace(0.0, 2.0, 201), np.linspace(0.0, 0.5, 101)
     values = [[source(sources, 0, phi, i)[0] for phi in fluxes.tolist()] for i in currents.tolist()]
     return np.array(values, dtype=np.float32), float(currents[0]), float(currents[-1])
+
+
+# ------------------------------------------------------------------------------------------------------------ ours
+
+TAU, STEP = 2.7, 0.1  # ns
+
+
+def network(given: Task) -> Any:
+    """The layer as parts: dendrites ``d0``..., synapses ``i0.d0``..."""
+    import soen_event as se
+    from soen_event.builders import all_to_all
+
+    names = [f"d{k}" for k in range(given.size.units)]
+    with se.Network() as net:
+        for name in names:
+            se.Dendrite(name, ib=IB, tau=TAU, beta_over_2pi=1000.0 / (2.0 * np.pi), phi_offset=OFFSET)
+        for c, row in enumerate(given.W.tolist()):
+            for name, w in zip(names, row, strict=True):
+                se.Synapse(f"i{c}.{name}", name, weight=w, tau_fall=2.0)
+    all_to_all(net, names, names, J=given.J.astype(float))
+    return net
+
+
+def twin_of(given: Task, **options: Any) -> Any:
+    """The layer as a :class:`training.twin.Twin`."""
+    from training.twin import Twin
+
+    size = given.size
+    channels = {f"c{c}": [f"i{c}.d{k}" for k in range(size.units)] for c in range(size.channels)}
+    out = [f"d{k}" for k in range(min(READ, size.units))]
+    options = {"trainable": ("weights", "J"), "pooling": "mean", "scale": GAIN, **options}
+    return Twin(network(given), dt=STEP, channels=channels, outputs=out, **options)
+
+
+def active(twin: Any, given: Task) -> float:
+    """Share of dendrites and steps in which the SQUID is above its threshold, so that current comes in."""
+    states = twin.forward(given.inputs).states
+    return float((states[:, 1:] > states[:, :-1] * np.exp(-STEP / TAU) + 1e-6).mean())
+
+
+def ours(given: Task) -> Frame:
+    from training.losses import CrossEntropy
+    from training.optim import Adam
+
+    twin, loss, optimizer = twin_of(given), CrossEntropy(), Adam(RATE)
+
+    def step() -> float:
+        run = twin.forward(given.inputs, train=True)
+        value = loss(run, given.labels, twin)
+        optimizer.step(twin.parameters(), twin.backward(run, value.outputs))
+        return value.value
+
+    return Frame(step, lambda: twin.forward(given.inputs).outputs)
 
 
 # ------------------------------------------------------------------------------------------------------------ JAX
@@ -217,6 +270,7 @@ def plain_torch(given: Task, source: str, manner: str) -> Frame:
 
 
 FRAMES: dict[str, tuple[tuple[str, ...], Callable[[Task], Frame]]] = {
+    "ours": ((), ours),
     "JAX, table": (("jax",), lambda given: plain_jax(given, "table")),
     "JAX, fit": (("jax",), lambda given: plain_jax(given, "fit")),
     "PyTorch, table, stack": (("torch",), lambda given: plain_torch(given, "table", "stack")),

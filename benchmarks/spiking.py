@@ -7,16 +7,14 @@ and first weights everywhere. All but two are the same neuron to the letter,
     v(t) = k v(t-1) + x(t) W + z(t-1) V - z(t-1) theta,   z = 1 where v > theta,   o(t) = k o(t-1) + z(t) U
 
 * Norse's own neuron has a synaptic current as a second state; its weights are scaled so that it spikes as often.
-* Ours is no leaky neuron: photons light detectors, whose flux decays over ten steps, a soma or dendrite integrates the source function
-  of a SQUID, solved in every step, and a soma spikes, is emptied, and its light comes a step later.
+* Ours is no leaky neuron: photons light detectors, whose flux decays over ten steps of 1 ns, a soma or an output dendrite integrates the
+  source function of a SQUID, solved in every step, and a soma spikes, is emptied, and its light comes a step later.
 
-A frame is a function that does one step and returns the loss; it has the attribute ``spikes``, a function that returns the share of neurons
-and steps with a spike, of a forward pass.
+A frame does one step and returns the loss; ``spikes`` is the share of neurons and steps with a spike, with the first weights.
 """
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -61,9 +59,94 @@ def task(size: Size = FULL, density: float = 0.02, seed: int = 0, dtype: Any = n
     return Task(size, inputs, labels, (W.astype(dtype), V.astype(dtype), U.astype(dtype)))
 
 
-def _frame(step: Callable[[], float], spikes: Callable[[], float]) -> Callable[[], float]:
-    step.spikes = spikes  # type: ignore[attr-defined]
-    return step
+class Frame(NamedTuple):
+    """``train``: one step of training, returns the loss before it; ``spikes``: share of neurons and steps with a spike before training."""
+
+    train: Callable[[], float]
+    spikes: float
+
+
+# ------------------------------------------------------------------------------------------------------------ ours
+
+SCALES = {"quiet": (0.20, 0.5), "ordinary": (0.25, 0.5), "busy": (0.35, 0.5)}  # of W and V
+TAU, KIND = 20.0, {"tau_fall": 10.0}
+
+
+def network(given: Task) -> Any:
+    """The network as parts: neurons ``h0``..., output dendrites ``o0``..., synapses ``i0.h0``, ``h0:h1`` and ``h0:o0``."""
+    import soen_event as se
+    from soen_event.builders import all_to_all
+
+    W, V, U = (w.astype(float) for w in given.weights)
+    hidden = [f"h{k}" for k in range(given.size.neurons)]
+    out = [f"o{k}" for k in range(given.size.outputs)]
+    with se.Network() as net:
+        for name in hidden:
+            soma = se.Soma(threshold=0.15, tau=TAU, beta_over_2pi=300.0, t_ref=0.0)
+            se.Neuron(name, soma=soma, refractory=None, transmitter=se.Transmitter(latency=1.0))
+        for name in out:
+            se.Dendrite(name, tau=TAU, beta_over_2pi=300.0)
+        for c, row in enumerate(W.tolist()):
+            for name, w in zip(hidden, row, strict=True):
+                se.Synapse(f"i{c}.{name}", name, weight=w, **KIND)
+    all_to_all(net, hidden, hidden, self_loops=True, weight=V, delay=0.0, synapse=KIND)
+    all_to_all(net, hidden, out, weight=U, delay=0.0, synapse=KIND)
+    return net
+
+
+class Ours:
+    """The network in a :class:`training.twin.Twin`, at one of the :data:`SCALES`."""
+
+    def __init__(self, given: Task, **options: Any):
+        from training.twin import Twin
+
+        size, self.given, net = given.size, given, network(given)
+        hidden, out = ([f"{kind}{k}" for k in range(n)] for kind, n in (("h", size.neurons), ("o", size.outputs)))
+        channels = {f"c{c}": [f"i{c}.{name}" for name in hidden] for c in range(size.channels)}
+        self.twin = Twin(net, dt=1.0, channels=channels, outputs=out, pooling="max", scale=10.0, **options)
+        ids = np.array(net.ids("weights"))
+        inputs = np.char.startswith(ids, "i")
+        self._groups = inputs, ~inputs & (np.char.find(ids, ":o") < 0)
+        self._first = self.twin.parameters()["weights"].copy()
+
+    def frame(self, scale: str = "ordinary") -> Frame:
+        """A frame with first weights at this scale: the twin is one, so that only the last frame made is in use."""
+        from training.losses import CrossEntropy
+        from training.optim import Adam
+
+        twin, loss, optimizer = self.twin, CrossEntropy(), Adam(RATE)
+        weights = twin.parameters()
+        weights["weights"][...] = self._first
+        for group, factor in zip(self._groups, SCALES[scale], strict=True):
+            weights["weights"][group] *= factor
+
+        def step() -> float:
+            run = twin.forward(self.given.inputs, train=True)
+            value = loss(run, self.given.labels, twin)
+            optimizer.step(weights, twin.backward(run, value.outputs))
+            return value.value
+
+        return Frame(step, self.activity()["spikes"])
+
+    def activity(self) -> dict[str, float]:
+        """Shares: of neurons and steps with a spike; of somas and steps, and of outputs and steps, in which the SQUID is above its
+        threshold, so that current comes in."""
+        run = self.twin.forward(self.given.inputs)
+        assert run.states is not None and run.spikes is not None
+        gains = run.states[:, 1:] > run.states[:, :-1] * np.exp(-1.0 / TAU) + 1e-6
+        # Parts of the states: those that spike are emptied, which shows as no gain.
+        names = np.array(self.twin.plan.loop_ids)
+        somas = np.char.startswith(names, "h")
+        spikes = float(run.spikes.mean())
+        return {
+            "spikes": spikes,
+            "somas": float(gains[:, :, somas].mean()) + spikes,
+            "outputs": float(gains[:, :, ~somas].mean()),
+        }
+
+
+def ours(given: Task) -> Frame:
+    return Ours(given).frame()
 
 
 # ------------------------------------------------------------------------------------------------------------ plain numpy
@@ -127,7 +210,7 @@ def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> tuple[float, np.nda
     return value, p / len(labels)
 
 
-def plain_numpy(given: Task) -> Callable[[], float]:
+def plain_numpy(given: Task) -> Frame:
     from training.optim import Adam
 
     x, labels = np.ascontiguousarray(given.inputs.transpose(1, 0, 2)), given.labels
@@ -141,13 +224,13 @@ def plain_numpy(given: Task) -> Callable[[], float]:
         optimizer.step(weights, dict(zip("WVU", gradients, strict=True)))
         return value
 
-    return _frame(step, lambda: float(lif_forward(x, *given.weights)[1][1].mean()))
+    return Frame(step, float(lif_forward(x, *given.weights)[1][1].mean()))
 
 
 # ------------------------------------------------------------------------------------------------------------ PyTorch
 
 
-def _torch_step(module: Any, given: Task, run: Callable[[Any], tuple[Any, Any]]) -> Callable[[], float]:
+def _torch_step(module: Any, given: Task, run: Callable[[Any], tuple[Any, Any]]) -> Frame:
     """``run``: from inputs (T, B, channels) to (outputs (T, B, C), spikes (T, B, n))."""
     import torch
 
@@ -162,12 +245,11 @@ def _torch_step(module: Any, given: Task, run: Callable[[Any], tuple[Any, Any]])
         optimizer.step()
         return float(loss.detach())
 
-    with torch.no_grad():  # of the first weights
-        share = float(run(x)[1].mean())
-    return _frame(step, lambda: share)
+    with torch.no_grad():
+        return Frame(step, float(run(x)[1].mean()))
 
 
-def snntorch(given: Task) -> Callable[[], float]:
+def snntorch(given: Task) -> Frame:
     """RLeaky and Leaky; the input layer is applied to all steps at once, which its tutorials do step by step."""
     import torch
     from snntorch import Leaky, RLeaky, surrogate
@@ -203,7 +285,7 @@ def snntorch(given: Task) -> Callable[[], float]:
     return _torch_step(net, given, run)
 
 
-def norse(given: Task) -> Callable[[], float]:
+def norse(given: Task) -> Frame:
     """LIFRecurrent over the whole sequence, a linear layer and LI."""
     import torch
     from norse.torch import LI, LIFRecurrent
@@ -232,8 +314,8 @@ def norse(given: Task) -> Callable[[], float]:
 # ------------------------------------------------------------------------------------------------------------ JAX
 
 
-def brainstate(given: Task) -> Callable[[], float]:
-    """brainstate's layers, states, ``for_loop`` and ``grad`` and braintools' surrogate, optimizer and loss, under ``brainstate.transform.jit``."""
+def brainstate(given: Task) -> Frame:
+    """brainstate's layers, states, ``for_loop``, ``grad`` and ``jit``; braintools' surrogate, optimizer and loss."""
     import brainstate as bs
     import braintools as bt
     import jax.numpy as jnp
@@ -285,11 +367,10 @@ def brainstate(given: Task) -> Callable[[], float]:
         return bs.transform.for_loop(lambda u: net.update(u)[1], x).mean()
 
     net.rest()
-    share = float(watch())
-    return _frame(lambda: float(train()), lambda: share)
+    return Frame(lambda: float(train()), float(watch()))
 
 
-def plain_jax(given: Task) -> Callable[[], float]:
+def plain_jax(given: Task) -> Frame:
     """``lax.scan`` under ``jit`` with a custom derivative; inputs through W at once, and Adam in the same compiled step."""
     import jax
     import jax.numpy as jnp
@@ -335,7 +416,7 @@ def plain_jax(given: Task) -> Callable[[], float]:
         value, state[:] = train(*state)
         return float(value)
 
-    return _frame(step, lambda: float(run(tuple(jnp.asarray(w) for w in given.weights))[1].mean()))
+    return Frame(step, float(jax.jit(run)(state[0])[1].mean()))
 
 
 def adam_step(loss: Callable[[Any], Any]) -> Callable[..., tuple[Any, list[Any]]]:
@@ -358,21 +439,11 @@ def adam_step(loss: Callable[[Any], Any]) -> Callable[..., tuple[Any, list[Any]]
 
 # ------------------------------------------------------------------------------------------------------------ all
 
-FRAMES: dict[str, tuple[tuple[str, ...], Callable[[Task], Callable[[], float]]]] = {
+FRAMES: dict[str, tuple[tuple[str, ...], Callable[[Task], Frame]]] = {
+    "ours": ((), ours),
     "plain numpy": ((), plain_numpy),
     "snnTorch": (("torch", "snntorch"), snntorch),
     "Norse": (("torch", "norse"), norse),
     "brainstate": (("jax", "brainstate", "braintools"), brainstate),
     "plain JAX": (("jax",), plain_jax),
 }
-
-
-def missing(modules: tuple[str, ...]) -> list[str]:
-    """Those of these modules that cannot be imported."""
-    out = []
-    for name in modules:
-        try:
-            importlib.import_module(name)
-        except ImportError:
-            out.append(name)
-    return out
