@@ -34,11 +34,11 @@ from training.rates import (
 
 # Rows of loops; of somas; of somas, integers. Columns of ways of light; of lines.
 KEEP, GAIN, KNEE, IB, KEEP_SLOPE, GAIN_SLOPE = range(6)
-THRESHOLD, REARM = range(2)
-LOOP, PURGE, PAUSE = range(3)
+THRESHOLD, REARM, PAUSE = range(3)
+LOOP, PURGE = range(2)
 LINE, STEPS = range(2)
 F_KEEP, F_NEW, F_LOST, M_KEEP, M_NEW, M_LOST = range(6)
-FREE, MAY = 1, 2  # bits of ``flags``: the soma is not held empty after a spike; it may spike
+FREE, MAY, EARLY = 1, 2, 4  # bits of ``flags``: a soma is not held empty; it may spike; it did in the step's first half
 
 
 def rises(
@@ -46,6 +46,7 @@ def rises(
     first: int,
     stop: int,
     table: int,
+    order: Any,
     s: Any,
     phi: Any,
     push: Any,
@@ -65,7 +66,7 @@ def rises(
     by_s: Any,
     risen: Any,
 ) -> None:
-    """The currents of sample b's loops ``first`` to ``stop``, of one ``table``, at the end of a step: x = c + gain g(phi, i), c = keep s.
+    """The currents of sample b's loops ``order[first:stop]``, of one ``table``, at the end of a step: x = c + gain g(phi, i), c = keep s.
 
     i is the SQUID's current halfway: if g were as at its onset, 2 sqrt(f kappa u), all the way, sqrt(u) would fall evenly, by gain
     sqrt(f kappa) in a step. KNEE is half of this; a = sqrt(u) from a^2 + 2 knee a = u at c. Near the onset, where g's slope has no bound
@@ -83,7 +84,8 @@ def rises(
     level_at = place[table, LEVEL_AT]
     per, shift = scale[table, LEVEL_PER], scale[table, SHIFT]
     count = 0
-    for j in range(first, stop):
+    for i in range(first, stop):
+        j = order[i]
         c = loops[KEEP, j] * s[b, j]
         e = loops[IB, j] - c
         if pushed:
@@ -118,8 +120,8 @@ def rises(
         if far > zero:
             count += 1
     if risen.shape[0] > 0:
-        for j in range(first, stop):
-            risen[b, j] = zero
+        for i in range(first, stop):
+            risen[b, order[i]] = zero
     cell_at, n_a = place[table, CELL_AT], place[table, N_A]
     y_map, a_map = place[table, Y_MAP], place[table, A_MAP]
     y_edge, a_edge = place[table, Y_EDGE], place[table, A_EDGE]
@@ -244,23 +246,6 @@ def filtered_back(groups: Any, filters: Any, b: int, to_phi: Any) -> None:
             filters[g, b, j] = keep * filters[g, b, j] + mean * to_phi[b, j]
 
 
-def feed(
-    k: int, start: Any, line: Any, to_f: Any, to_m: Any, group: Any, groups: Any, W: Any, filters: Any, phi: Any
-) -> None:
-    """Step k of lines that are lit from outside: what their filters (groups, batch, loops) add to the flux ``phi``."""
-    for b in range(phi.shape[0]):
-        filtered(groups, filters, b, phi)
-        for at in range(start[b, k], start[b, k + 1]):
-            row = line[at]
-            g = group[row]
-            by_f = to_f[at]
-            by_m = to_m[at]
-            for j in range(phi.shape[1]):
-                v = W[row, j]
-                filters[g, b, j] += by_f * v
-                phi[b, j] += by_m * v
-
-
 def feed_back(
     k: int, start: Any, line: Any, to_f: Any, to_m: Any, group: Any, groups: Any, filters: Any, to_phi: Any, to_W: Any
 ) -> None:
@@ -274,34 +259,6 @@ def feed_back(
             for j in range(to_phi.shape[1]):
                 to_W[row, j] += by_f * filters[g, b, j] + by_m * to_phi[b, j]
         filtered_back(groups, filters, b, to_phi)
-
-
-def shine(
-    light: Any, f: Any, kept: Any, mean: Any, group: Any, lines: Any, groups: Any, W: Any, filters: Any, phi: Any
-) -> None:
-    """One step of lines that neurons light. ``light``: their photons; ``f``: their flux, changed; ``kept``: what it was.
-
-    With groups their filters add to ``phi``; without (lines of many decays) ``mean`` is filled, for a product with W.
-    """
-    for b in range(phi.shape[0]):
-        filtered(groups, filters, b, phi)
-        for row in range(light.shape[1]):
-            before = f[b, row]
-            kept[b, row] = before
-            f[b, row] = lines[row, F_KEEP] * before
-            mean[b, row] = lines[row, M_KEEP] * before
-            x = min(light[b, row], lines.dtype.type(1.0))
-            if x > 0.0:
-                by_f = x * (lines[row, F_NEW] - lines[row, F_LOST] * before)
-                by_m = x * (lines[row, M_NEW] - lines[row, M_LOST] * before)
-                f[b, row] += by_f
-                mean[b, row] += by_m
-                if groups.shape[0] > 0:
-                    g = group[row]
-                    for j in range(phi.shape[1]):
-                        v = W[row, j]
-                        filters[g, b, j] += by_f * v
-                        phi[b, j] += by_m * v
 
 
 def shine_back(
@@ -342,32 +299,177 @@ def shine_back(
         filtered_back(groups, filters, b, to_phi)
 
 
-def couple(s: Any, start: Any, source: Any, J: Any, phi: Any) -> None:
-    """Add to the fluxes ``phi`` what couplings bring: ``start[j]`` to ``start[j + 1]`` lead to loop j."""
-    for b in range(phi.shape[0]):
-        for j in range(phi.shape[1]):
-            for at in range(start[j], start[j + 1]):
-                phi[b, j] += J[at] * s[b, source[at]]
+def shine(
+    b: int,
+    light: Any,
+    f: Any,
+    kept: Any,
+    mean: Any,
+    group: Any,
+    lines: Any,
+    groups: Any,
+    W: Any,
+    filters: Any,
+    phi: Any,
+) -> None:
+    """One step of sample b's lines that neurons light. ``light``: their photons; ``f``: their flux, changed; ``kept``: what it was.
+
+    With groups their filters add to ``phi``; without (lines of many decays) ``mean`` is filled, for a product with W.
+    """
+    filtered(groups, filters, b, phi)
+    for row in range(light.shape[1]):
+        before = f[b, row]
+        kept[b, row] = before
+        f[b, row] = lines[row, F_KEEP] * before
+    if groups.shape[0] == 0:
+        for row in range(light.shape[1]):
+            mean[b, row] = lines[row, M_KEEP] * kept[b, row]
+    for row in range(light.shape[1]):
+        x = min(light[b, row], lines.dtype.type(1.0))
+        if x > 0.0:
+            before = kept[b, row]
+            by_f = x * (lines[row, F_NEW] - lines[row, F_LOST] * before)
+            by_m = x * (lines[row, M_NEW] - lines[row, M_LOST] * before)
+            f[b, row] += by_f
+            if groups.shape[0] > 0:
+                g = group[row]
+                for j in range(phi.shape[1]):
+                    v = W[row, j]
+                    filters[g, b, j] += by_f * v
+                    phi[b, j] += by_m * v
+            else:
+                mean[b, row] += by_m
 
 
-def couple_back(s: Any, start: Any, source: Any, J: Any, to_phi: Any, pull: Any, to_J: Any) -> None:
-    """:func:`couple` backwards: adds to ``pull`` (by s) and to ``to_J``."""
-    for b in range(to_phi.shape[0]):
-        for j in range(to_phi.shape[1]):
-            value = to_phi[b, j]
-            if value != 0.0:
-                for at in range(start[j], start[j + 1]):
-                    pull[b, source[at]] += J[at] * value
-                    to_J[at] += s[b, source[at]] * value
+def means(light: Any, f: Any, kept: Any, mean: Any, lines: Any, groups: Any, none: Any, phi: Any, whole: Any) -> None:
+    """:func:`shine` of a batch without groups."""
+    for b in range(light.shape[0]):
+        shine(b, light, f, kept, mean, whole, lines, groups, phi, none, phi)
 
 
-def advance(
+def fire(
+    b: int,
     k: int,
     s: Any,
-    phi: Any,
+    loops: Any,
+    somas: Any,
+    soma: Any,
+    held: Any,
+    armed: Any,
+    width: float,
+    smooth: bool,
+    way_start: Any,
+    ways: Any,
+    share: Any,
+    light: Any,
+    units: Any,
+    after: Any,
+    by_phi: Any,
+    by_s: Any,
+    risen: Any,
+    before: Any,
+    spikes: Any,
+    lead: Any,
+    slope: Any,
+    flags: Any,
+) -> None:
+    """Spikes of sample b in step k, where a current reaches the threshold of an armed soma; their light goes to later steps of ``light``.
+
+    ``held``: steps for which a soma is still held; ``armed``: 1 if its current has been below REARM since its last spike. ``lead``: share
+    of the step after which the threshold was crossed: light, hold and the current after a purge are reckoned from there. ``smooth``:
+    spikes are a sigmoid of s' at the end of the step, with its ``slope``.
+    """
+    zero, half, one = units[0], units[1], units[2]
+    for m in range(soma.shape[1]):
+        j = soma[LOOP, m]
+        waits = held[b, m]
+        now = after[b, j]
+        if waits == 0 and armed[b, m] == 1 and now < somas[THRESHOLD, m] and not smooth:  # as nearly always
+            before[b, m] = now
+            spikes[b, m] = zero
+            flags[b, m] = FREE | MAY
+            continue
+        flag = FREE
+        if waits > 0:
+            held[b, m] = waits - 1
+            if soma[PURGE, m] == 1:
+                flag = 0
+                after[b, j] = zero
+                if by_phi.shape[0] > 0:
+                    by_phi[b, j] = zero
+                    by_s[b, j] = zero
+                if risen.shape[0] > 0:
+                    risen[b, j] = zero
+        now = after[b, j]
+        before[b, m] = now
+        spikes[b, m] = zero
+        if now < somas[REARM, m]:
+            armed[b, m] = 1
+        left = zero  # of the step, after the crossing
+        if armed[b, m] == 1 and flag == FREE:
+            if waits == 0:
+                flag = FREE | MAY
+                if smooth:
+                    z = 1.0 / (1.0 + math.exp(-4.0 * (now - somas[THRESHOLD, m]) / width))
+                    spikes[b, m] = z
+                    slope[b, m] = 4.0 * z * (1.0 - z) / width
+            if now >= somas[THRESHOLD, m]:
+                armed[b, m] = 0
+                if waits == 0:
+                    if not smooth:
+                        spikes[b, m] = one
+                        left = min((now - somas[THRESHOLD, m]) / (now - s[b, j]), one)
+                        lead[b, m] = one - left
+                        if left > half:
+                            flag |= EARLY
+                    held[b, m] = int(max(somas[PAUSE, m] - left + half, zero))
+                    armed[b, m] = soma[PURGE, m]
+        flags[b, m] = flag
+        spike = spikes[b, m]
+        if spike > zero:
+            if soma[PURGE, m] == 1:
+                after[b, j] = now * (one - spike)
+                if held[b, m] == 0:
+                    after[b, j] += left * (now - loops[KEEP, j] * s[b, j])
+            for at in range(way_start[m], way_start[m + 1]):
+                later = k + 1 + ways[at, STEPS]
+                if flag & EARLY and ways[at, STEPS] > 0:
+                    later -= 1
+                light[later, b, ways[at, LINE]] += (one - share[at]) * spike
+                if share[at] > zero:
+                    light[later + 1, b, ways[at, LINE]] += share[at] * spike
+
+
+def march(
+    begin: int,
+    end: int,
+    given: Any,
+    start: Any,
+    line: Any,
+    to_f: Any,
+    to_m: Any,
+    group: Any,
+    groups: Any,
+    W: Any,
+    filters: Any,
+    light: Any,
+    f_own: Any,
+    kept_own: Any,
+    mean: Any,
+    group_own: Any,
+    lines_own: Any,
+    groups_own: Any,
+    W_own: Any,
+    filters_own: Any,
+    into: Any,
+    source: Any,
+    J: Any,
+    newer: Any,
     push: Any,
     lift: Any,
+    offset: Any,
     loops: Any,
+    order: Any,
     spans: Any,
     somas: Any,
     soma: Any,
@@ -380,7 +482,6 @@ def advance(
     way_start: Any,
     ways: Any,
     share: Any,
-    light: Any,
     place: Any,
     scale: Any,
     levels: Any,
@@ -390,114 +491,146 @@ def advance(
     units: Any,
     room: Any,
     active: Any,
-    after: Any,
+    phi: Any,
+    s: Any,
     by_phi: Any,
     by_s: Any,
     risen: Any,
     before: Any,
     spikes: Any,
+    lead: Any,
     slope: Any,
     flags: Any,
 ) -> None:
-    """Step k of every loop, and a spike where s' reaches the threshold of an armed soma; its light goes to later steps of ``light``.
+    """Steps ``begin`` to ``end`` of the twin, sample by sample; arrays over time have it first, those that are not kept one step or none.
 
-    ``push``, ``lift``: noise of currents and of biases (of no length: none): s' = keep s + push + gain g(phi, ib + lift - s').
-    ``spans``: (first, stop, table) of loops.
-    ``mix``: shares of what the current of one loop changes by that reach the current of another, ``mixed``: (to, from).
-    Arrays of somas are (batch, neurons). ``held``: steps for which a soma is still held; ``armed``: 1 if its current has been below
-    REARM since its last spike. ``smooth``: spikes are a sigmoid of s', with its ``slope``. For the rest see :func:`rises`.
+    The flux ``phi`` of a loop: ``offset`` (or ``given``, with noise and products with whole matrices), lines from outside (``start`` ...
+    ``filters``, see :func:`events`; no ``groups``: they are in ``given``), own lines (:func:`shine`, if they have groups), and couplings,
+    ``into[j]`` to ``into[j + 1]`` to loop j, with the current at the step's start, or for ``newer`` 1/2 with the mean over the step.
+    ``spans`` (first, stop, table) of ``order``: loops after those that couple into them.
+    ``push``, ``lift``: noise of currents and biases. ``mix``: shares of what the current of one loop changes by that reach that of another,
+    ``mixed`` (to, from). For the rest see :func:`rises` and :func:`fire`.
     """
-    zero, one = units[0], units[2]
-    for b in range(s.shape[0]):
-        for n in range(spans.shape[0]):
-            rises(
+    for b in range(s.shape[1]):
+        for k in range(begin, end):
+            kept = 0
+            if by_phi.shape[0] > 1:
+                kept = k
+            at_risen = 0
+            if risen.shape[0] > 1:
+                at_risen = k
+            for j in range(phi.shape[1]):
+                phi[b, j] = offset[j]
+            if given.shape[0] > 0:
+                at = k - begin
+                for j in range(phi.shape[1]):
+                    phi[b, j] = given[at, b, j]
+            if groups.shape[0] > 0:
+                filtered(groups, filters, b, phi)
+                for at in range(start[b, k], start[b, k + 1]):
+                    row = line[at]
+                    g = group[row]
+                    by_f = to_f[at]
+                    by_m = to_m[at]
+                    for j in range(phi.shape[1]):
+                        v = W[row, j]
+                        filters[g, b, j] += by_f * v
+                        phi[b, j] += by_m * v
+            if groups_own.shape[0] > 0:
+                now = 0
+                if kept_own.shape[0] > 1:
+                    now = k
+                shine(
+                    b,
+                    light[k],
+                    f_own,
+                    kept_own[now],
+                    mean[0],
+                    group_own,
+                    lines_own,
+                    groups_own,
+                    W_own,
+                    filters_own,
+                    phi,
+                )
+            for n in range(spans.shape[0]):
+                if source.shape[0] > 0:
+                    for i in range(spans[n, 0], spans[n, 1]):
+                        j = order[i]
+                        for at in range(into[j], into[j + 1]):
+                            old = s[k, b, source[at]]
+                            phi[b, j] += J[at] * (old + newer[at] * (s[k + 1, b, source[at]] - old))
+                rises(
+                    b,
+                    spans[n, 0],
+                    spans[n, 1],
+                    spans[n, 2],
+                    order,
+                    s[k],
+                    phi,
+                    push[k],
+                    lift[k],
+                    loops,
+                    place,
+                    scale,
+                    levels,
+                    cells,
+                    edges,
+                    maps,
+                    units,
+                    room,
+                    active,
+                    s[k + 1],
+                    by_phi[kept],
+                    by_s[kept],
+                    risen[at_risen],
+                )
+            if mix.shape[0] > 0:
+                for m in range(soma.shape[1]):
+                    if held[b, m] > 0 and soma[PURGE, m] == 1:
+                        s[k + 1, b, soma[LOOP, m]] = units[0]
+                for j in range(phi.shape[1]):
+                    phi[b, j] = s[k + 1, b, j] - s[k, b, j]  # the flux is not needed any more
+                for at in range(mix.shape[0]):
+                    s[k + 1, b, mixed[at, 0]] += mix[at] * phi[b, mixed[at, 1]]
+            now = 0
+            if slope.shape[0] > 1:
+                now = k
+            fire(
                 b,
-                spans[n, 0],
-                spans[n, 1],
-                spans[n, 2],
-                s,
-                phi,
-                push,
-                lift,
+                k,
+                s[k],
                 loops,
-                place,
-                scale,
-                levels,
-                cells,
-                edges,
-                maps,
+                somas,
+                soma,
+                held,
+                armed,
+                width,
+                smooth,
+                way_start,
+                ways,
+                share,
+                light,
                 units,
-                room,
-                active,
-                after,
-                by_phi,
-                by_s,
-                risen,
+                s[k + 1],
+                by_phi[kept],
+                by_s[kept],
+                risen[at_risen],
+                before[k],
+                spikes[k],
+                lead[k],
+                slope[now],
+                flags[k],
             )
-        if mix.shape[0] > 0:
-            for m in range(soma.shape[1]):
-                if held[b, m] > 0 and soma[PURGE, m] == 1:
-                    after[b, soma[LOOP, m]] = zero
-            for j in range(s.shape[1]):
-                phi[b, j] = after[b, j] - s[b, j]  # the flux is not needed any more
-            for at in range(mix.shape[0]):
-                after[b, mixed[at, 0]] += mix[at] * phi[b, mixed[at, 1]]
-        for m in range(soma.shape[1]):
-            j = soma[LOOP, m]
-            waits = held[b, m]
-            now = after[b, j]
-            if waits == 0 and armed[b, m] == 1 and now < somas[THRESHOLD, m] and not smooth:  # as nearly always
-                before[b, m] = now
-                spikes[b, m] = zero
-                flags[b, m] = FREE | MAY
-                continue
-            flag = FREE
-            if waits > 0:
-                held[b, m] = waits - 1
-                if soma[PURGE, m] == 1:
-                    flag = 0
-                    after[b, j] = zero
-                    if by_phi.shape[0] > 0:
-                        by_phi[b, j] = zero
-                        by_s[b, j] = zero
-                    if risen.shape[0] > 0:
-                        risen[b, j] = zero
-            now = after[b, j]
-            before[b, m] = now
-            spikes[b, m] = zero
-            if now < somas[REARM, m]:
-                armed[b, m] = 1
-            if armed[b, m] == 1 and flag == FREE:
-                if waits == 0:
-                    flag = FREE | MAY
-                    if smooth:
-                        z = 1.0 / (1.0 + math.exp(-4.0 * (now - somas[THRESHOLD, m]) / width))
-                        spikes[b, m] = z
-                        slope[b, m] = 4.0 * z * (1.0 - z) / width
-                if now >= somas[THRESHOLD, m]:
-                    armed[b, m] = 0
-                    if waits == 0:
-                        held[b, m] = soma[PAUSE, m]
-                        armed[b, m] = soma[PURGE, m]
-                        if not smooth:
-                            spikes[b, m] = one
-            flags[b, m] = flag
-            spike = spikes[b, m]
-            if spike > zero:
-                if soma[PURGE, m] == 1:
-                    after[b, j] = now * (one - spike)
-                for at in range(way_start[m], way_start[m + 1]):
-                    later = k + 1 + ways[at, STEPS]
-                    light[later, b, ways[at, LINE]] += (one - share[at]) * spike
-                    if share[at] > zero:
-                        light[later + 1, b, ways[at, LINE]] += share[at] * spike
 
 
 def retreat(
     k: int,
     pull: Any,
+    back: Any,
     to_spikes: Any,
     s: Any,
+    after: Any,
     before: Any,
     spikes: Any,
     slope: Any,
@@ -505,7 +638,12 @@ def retreat(
     by_phi: Any,
     by_s: Any,
     risen: Any,
+    into: Any,
+    source: Any,
+    J: Any,
+    newer: Any,
     loops: Any,
+    order: Any,
     units: Any,
     soma: Any,
     mix: Any,
@@ -514,18 +652,18 @@ def retreat(
     ways: Any,
     share: Any,
     to_light: Any,
-    to_x: Any,
     to_phi: Any,
+    to_J: Any,
     to_offset: Any,
     to_ib: Any,
     to_tau: Any,
     to_threshold: Any,
     to_steps: Any,
 ) -> None:
-    """:func:`advance` backwards. ``pull``: gradient by the currents after the step; on return by those before it, but for couplings.
+    """One step of :func:`march` backwards, but for lines. ``pull``: gradient by currents after the step, used up; ``back``: before.
 
-    ``to_light``: ring of gradients by the light of later steps; ``to_x``: room, (2, loops). ``to_phi`` is filled, the others are sums
-    over batch and steps: gradients by offsets, biases, decay times, thresholds, steps of ways; of no length: not asked for.
+    ``to_light``: ring of gradients by the light of later steps. ``to_phi`` is filled, the others are sums over batch and steps: gradients
+    by couplings, offsets, biases, decay times, thresholds, steps of ways; of no length: not asked for.
     """
     ring = to_light.shape[0]
     one = units[2]
@@ -534,8 +672,11 @@ def retreat(
             j = soma[LOOP, m]
             to_z = to_spikes[b, m]
             spike = spikes[b, m]
+            flag = flags[b, m]
             for at in range(way_start[m], way_start[m + 1]):
                 later = k + 1 + ways[at, STEPS]
+                if flag & EARLY and ways[at, STEPS] > 0:
+                    later -= 1
                 first = to_light[later % ring, b, ways[at, LINE]]
                 to_z += (one - share[at]) * first
                 if to_steps.shape[0] > 0:
@@ -546,35 +687,51 @@ def retreat(
             if soma[PURGE, m] == 1:
                 to_z -= before[b, m] * value
                 value *= one - spike
-            if flags[b, m] & MAY:
+            if flag & MAY:
                 moved = slope[b, m] * to_z
                 to_threshold[m] -= moved
                 value += moved
             pull[b, j] = value
-        if mix.shape[0] == 0 and to_offset.shape[0] == 0:  # nothing but weights and couplings
+        for j in range(s.shape[1]):
+            back[b, j] = units[0]
+        if mix.shape[0] > 0:
+            for j in range(s.shape[1]):
+                to_phi[b, j] = pull[b, j]
+            for at in range(mix.shape[0]):
+                moved = mix[at] * to_phi[b, mixed[at, 0]]
+                pull[b, mixed[at, 1]] += moved
+                back[b, mixed[at, 1]] -= moved
+            for m in range(soma.shape[1]):
+                if flags[b, m] & FREE == 0:  # its current was held at zero
+                    pull[b, soma[LOOP, m]] = units[0]
+        if source.shape[0] == 0:
             for j in range(s.shape[1]):
                 value = pull[b, j]
                 to_phi[b, j] = value * by_phi[b, j]
-                pull[b, j] = value * by_s[b, j]
-            continue
-        for j in range(s.shape[1]):
-            to_x[0, j] = pull[b, j]
-            to_x[1, j] = 0.0
-        for at in range(mix.shape[0]):
-            to_x[0, mixed[at, 1]] += mix[at] * pull[b, mixed[at, 0]]
-            to_x[1, mixed[at, 1]] += mix[at] * pull[b, mixed[at, 0]]
-        for m in range(soma.shape[1]):
-            if flags[b, m] & FREE == 0:  # its current was held at zero
-                to_x[0, soma[LOOP, m]] = 0.0
-        for j in range(s.shape[1]):
-            value = to_x[0, j]
-            by_flux = value * by_phi[b, j]
-            by_start = value * by_s[b, j]
-            to_phi[b, j] = by_flux
-            pull[b, j] = by_start - to_x[1, j]
-            if to_offset.shape[0] > 0:
-                by_start /= loops[KEEP, j]
-                to_offset[j] += by_flux
+                back[b, j] += value * by_s[b, j]
+        else:
+            for i in range(s.shape[1] - 1, -1, -1):
+                j = order[i]
+                value = pull[b, j]
+                flux = value * by_phi[b, j]
+                to_phi[b, j] = flux
+                back[b, j] += value * by_s[b, j]
+                if flux != units[0]:
+                    for at in range(into[j], into[j + 1]):
+                        n = source[at]
+                        moved = J[at] * flux
+                        old = s[b, n]
+                        pull[b, n] += newer[at] * moved
+                        back[b, n] += (one - newer[at]) * moved
+                        to_J[at] += flux * (old + newer[at] * (after[b, n] - old))
+        if to_offset.shape[0] > 0:
+            for j in range(s.shape[1]):
+                value = pull[b, j]
+                by_start = value * by_s[b, j] / loops[KEEP, j]
+                to_offset[j] += to_phi[b, j]
                 to_ib[j] += value - by_start
                 if risen.shape[0] > 0:
                     to_tau[j] += loops[KEEP_SLOPE, j] * s[b, j] * by_start + loops[GAIN_SLOPE, j] * value * risen[b, j]
+            for m in range(soma.shape[1]):  # what was held has no bias
+                if flags[b, m] & FREE == 0:
+                    to_ib[soma[LOOP, m]] -= pull[b, soma[LOOP, m]]

@@ -17,7 +17,8 @@ class Run:
     ``outputs``: what the losses compare with targets: (B, C), or (B, T, C) where every step has an output. ``states``: current of every
     loop, (B, T + 1, n) (step 0 is the start), or None. ``spikes``: (B, T, k) of every neuron, or None. ``tape``: the model's own.
     ``inputs``: what was run, (B, T, n_in), for losses that run the model once more (S0.L12, S0.L15); None if it is not kept.
-    ``end``: the model's state after the last step, to go on from.
+    ``end``: the model's state after the last step, to go on from. ``lead``: like ``spikes``: the share of its step (0 to 1) after which a
+    spike came; of no meaning where there was none.
     """
 
     outputs: np.ndarray
@@ -26,6 +27,7 @@ class Run:
     tape: Any = None
     inputs: np.ndarray | None = None
     end: Any = None
+    lead: np.ndarray | None = None
 
 
 @dataclass

@@ -83,83 +83,98 @@ class Stretch:
         s = self.s = twin.room.empty((T + 1, B, n), dtype)
         s[0] = state.s
         kept, tau = (T if train else 0), (T if train and "tau" in twin.trainable else 0)
-        none = np.zeros((0, 0), dtype=dtype)
-        self.by_phi, self.by_s = (twin.room.empty((kept, B, n), dtype) for _ in range(2))
-        self.risen = twin.room.empty((tau, B, n), dtype)
+        self.by_phi, self.by_s, self.risen = (
+            twin.room.empty((steps, B, n) if steps else (1, 0, 0), dtype) for steps in (kept, kept, tau)
+        )
         self.f_own = twin.room.empty((T if train else 1, B, own), dtype)
         self.mean = twin.room.empty((T if train and not len(wire.own.groups) else 1, B, own), dtype)
         self.before, self.spikes = (twin.room.empty((T, B, neurons), dtype) for _ in range(2))
+        self.lead = twin.room.empty((T, B, neurons), dtype)
         self.slope = twin.room.empty((T if smooth else 1, B, neurons), dtype)
         self.flags = twin.room.empty((T, B, neurons), np.uint8)
         end = self.end = state.copy()
-        feeds, feeds_own = wire.outside.start(state.f), wire.own.start(state.f_own)
-        feed, shine, couple, advance = (compiled(name) for name in ("feed", "shine", "couple", "advance"))
+        outside, inside, table = wire.outside, wire.own, twin.rates
+        filters, filters_own = outside.start(state.f), inside.start(state.f_own)
         phi, more = np.empty((B, n), dtype=dtype), np.empty((B, n), dtype=dtype)
-        table = twin.rates
-        room, active = np.empty((4, n + 1), dtype=dtype), np.empty(n + 1, dtype=np.int64)
-        mix, mixed = twin.mixing
-        for k in range(T):
-            phi[...] = model.offset
-            if len(draws.phi[k]):
-                phi += draws.phi[k]
-            if self.dense_mean is not None:
-                np.matmul(self.dense_mean[k], wire.outside.W, out=more)
-                phi += more
-            else:
-                lines = wire.outside
-                feed(k, self.start, self.line, self.to_f, self.to_m, lines.group, lines.groups, lines.W, feeds, phi)
-            if own:
-                lines = wire.own
-                mean = self.mean[k if len(self.mean) > 1 else 0]
-                f_own = self.f_own[k if train else 0]
-                shine(
-                    light[k], end.f_own, f_own, mean, lines.group, lines.answers, lines.groups, lines.W, feeds_own, phi
-                )
-                if not len(lines.groups):
-                    np.matmul(mean, lines.W, out=more)
-                    phi += more
-            if wire.dense:
-                np.matmul(s[k], model.C, out=more)
-                phi += more
-            elif len(wire.source):
-                couple(s[k], wire.into, wire.source, model.J, phi)
-            advance(
+        rooms = np.empty((4, n + 1), dtype=dtype), np.empty(n + 1, dtype=np.int64)
+        alone = wire.dense or self.dense_mean is not None or (own and not len(inside.groups))  # a step at a time
+        given = np.zeros((0, B, n), dtype=dtype)
+        if len(draws.phi) and draws.phi.size:
+            given = draws.phi + model.offset
+        couplings = (wire.into, wire.source, model.J) if not wire.dense else (wire.into, wire.source[:0], model.J)
+        for k in range(T) if alone else range(1):
+            if alone:
+                one = given[k] if len(given) else np.broadcast_to(model.offset, (B, n)).copy()
+                if self.dense_mean is not None:
+                    one += np.matmul(self.dense_mean[k], outside.W, out=more)
+                if own and not len(inside.groups):
+                    mean = self.mean[k if train else 0]
+                    compiled("means")(
+                        light[k],
+                        end.f_own,
+                        self.f_own[k if train else 0],
+                        mean,
+                        inside.answers,
+                        inside.groups,
+                        filters_own,
+                        phi,
+                        inside.group,
+                    )
+                    one += np.matmul(mean, inside.W, out=more)
+                if wire.dense:
+                    one += np.matmul(s[k], model.C, out=more)
+            compiled("march")(
                 k,
-                s[k],
-                phi,
-                draws.s[k],
-                draws.ib[k],
+                k + 1 if alone else T,
+                one[None] if alone else given,
+                self.start,
+                self.line,
+                self.to_f,
+                self.to_m,
+                outside.group,
+                outside.groups,
+                outside.W,
+                filters,
+                light,
+                end.f_own,
+                self.f_own,
+                self.mean,
+                inside.group,
+                inside.answers,
+                inside.groups,
+                inside.W,
+                filters_own,
+                *couplings,
+                wire.newer,
+                draws.s,
+                draws.ib,
+                model.offset,
                 model.loops,
-                twin.spans,
+                wire.order,
+                wire.spans,
                 model.somas,
                 model.soma,
                 end.held,
                 end.armed,
                 twin.width,
                 smooth,
-                mix,
-                mixed,
+                *twin.mixing,
                 wire.ways.start,
                 wire.ways.ways,
                 wire.ways.share,
-                light,
-                table.place,
-                table.scale,
-                table.levels,
-                table.cells,
-                table.edges,
-                table.maps,
+                *table[:-1],
                 model.units,
-                room,
-                active,
-                s[k + 1],
-                self.by_phi[k] if train else none,
-                self.by_s[k] if train else none,
-                self.risen[k] if tau else none,
-                self.before[k],
-                self.spikes[k],
-                self.slope[k if smooth else 0],
-                self.flags[k],
+                *rooms,
+                phi,
+                s,
+                self.by_phi,
+                self.by_s,
+                self.risen,
+                self.before,
+                self.spikes,
+                self.lead,
+                self.slope,
+                self.flags,
             )
         end.s = s[T].copy()
         end.f = self.f_after
@@ -206,25 +221,22 @@ class Stretch:
         """
         twin, wire, model, dtype = self.twin, self.twin.wiring, self.twin.model, self.twin.dtype
         neurons, own, B, n = model.soma.shape[1], len(wire.own), self.B, twin.n
-        retreat, feed_back, shine_back, couple_back = (
-            compiled(name) for name in ("retreat", "feed_back", "shine_back", "couple_back")
-        )
-        pull, none = adjoint.pull, np.zeros((0, 0), dtype=dtype)
-        to_phi, to_mean, more = (np.empty(shape, dtype=dtype) for shape in ((B, n), (B, own), (B, n)))
-        to_spikes, room = np.empty((B, neurons), dtype=dtype), np.empty((2, n))
-        width, threshold = dtype.type(twin.width), model.somas[kernels.THRESHOLD].astype(dtype)
+        retreat, feed_back, shine_back = (compiled(name) for name in ("retreat", "feed_back", "shine_back"))
+        outside, inside, out = wire.outside, wire.own, adjoint
+        back, to_phi, more = (np.empty((B, n), dtype=dtype) for _ in range(3))
+        to_mean, to_spikes = np.empty((B, own), dtype=dtype), np.empty((B, neurons), dtype=dtype)
+        width, threshold = dtype.type(twin.width), model.somas[kernels.THRESHOLD]
         slope = np.empty((B, neurons), dtype=dtype)
-        mix, mixed = twin.mixing
-        ring, out = adjoint.to_light.shape[0], adjoint
+        none = np.zeros((0, 0), dtype=dtype)
+        couplings = (wire.into, wire.source, model.J) if not wire.dense else (wire.into, wire.source[:0], model.J)
+        ring = adjoint.to_light.shape[0]
         for k in range(self.T - 1, -1, -1):
             if twin.truncate and (first + k + 1) % twin.truncate == 0:
                 adjoint.cut()
+            pull = adjoint.pull
             to_spikes.fill(0.0)
             if to_outputs is not None:
-                if twin.readout == "current":
-                    twin.add_columns(pull, to_outputs[:, k])
-                else:
-                    twin.add_columns(to_spikes, to_outputs[:, k])
+                twin.add_columns(pull if twin.readout == "current" else to_spikes, to_outputs[:, k])
             if to_s is not None:
                 pull += to_s[:, k + 1]
             if to_z is not None:
@@ -239,71 +251,70 @@ class Stretch:
             retreat(
                 first + k,
                 pull,
+                back,
                 to_spikes,
                 self.s[k],
+                self.s[k + 1],
                 self.before[k],
                 self.spikes[k],
                 slope,
                 self.flags[k],
                 self.by_phi[k],
                 self.by_s[k],
-                self.risen[k] if len(self.risen) else none,
+                self.risen[k] if self.risen.size else none,
+                *couplings,
+                wire.newer,
                 model.loops,
+                wire.order,
                 model.units,
                 model.soma,
-                mix,
-                mixed,
+                *twin.mixing,
                 wire.ways.start,
                 wire.ways.ways,
                 wire.ways.share,
                 adjoint.to_light,
-                room,
                 to_phi,
+                out.J,
                 out.offset,
                 out.ib,
                 out.tau,
                 out.threshold,
                 out.steps,
             )
+            adjoint.pull, back = back, pull
             if wire.dense:
-                np.matmul(to_phi, model.C.T, out=more)
-                pull += more
+                adjoint.pull += np.matmul(to_phi, model.C.T, out=more)
                 out.C += self.s[k].T @ to_phi
-            elif len(wire.source):
-                couple_back(self.s[k], wire.into, wire.source, model.J, to_phi, pull, out.J)
             if self.dense_mean is not None:
                 out.W[0] += self.dense_mean[k].T @ to_phi
             else:
-                lines = wire.outside
                 feed_back(
                     k,
                     self.start,
                     self.line,
                     self.to_f,
                     self.to_m,
-                    lines.group,
-                    lines.groups,
+                    outside.group,
+                    outside.groups,
                     out.feeds[0],
                     to_phi,
                     out.W[0],
                 )
             if own:
-                lines = wire.own
-                np.matmul(to_phi, lines.W.T, out=to_mean)
                 shine_back(
                     self.light[k],
                     self.f_own[k],
-                    lines.group,
-                    lines.answers,
-                    lines.groups,
+                    inside.group,
+                    inside.answers,
+                    inside.groups,
                     out.feeds[1],
                     to_phi,
-                    to_mean,
+                    np.matmul(to_phi, inside.W.T, out=to_mean),
                     adjoint.to_f,
                     adjoint.to_light[(first + k) % ring],
                     out.W[1],
                 )
-                if not len(lines.groups):
+                if not len(inside.groups):
                     out.W[1] += self.mean[k].T @ to_phi
 
 

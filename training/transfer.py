@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hardware.agreement import Agreement, agreement, trains_of_steps
+from hardware.agreement import Agreement, agreement
 from soen_event.errors import InputError, nearest
 
 if TYPE_CHECKING:
@@ -107,8 +107,7 @@ def compare(
         steps.append(run.outputs)
         if run.states is not None:
             currents.append(run.states[:, :, place])
-        spikes = run.spikes if run.spikes is not None else np.zeros((len(run.outputs), inputs.shape[1], 0))
-        trains += trains_of_steps(spikes, twin.dt, twin.plan.neuron_ids)
+        trains += [twin.trains(run, b) if twin.plan.neuron_ids else {} for b in range(len(run.outputs))]
     mine = np.concatenate(steps)
     theirs = _play(twin, photons, inputs.shape[1], network, columns, resolution, tol, seed, progress)
     choose = answer or (answers_of if mine.ndim == 2 and mine.shape[1] > 1 else None)

@@ -163,10 +163,6 @@ class Twin:
         ids = {name: k for k, name in enumerate(network.ids("weights"))}
         self._weight_row = np.array([ids.get(name, -1) for name in self.plan.detector_ids], dtype=int)
         self.rates = rates(self.plan, self.dtype)
-        edges = np.flatnonzero(np.diff(arrays.row, prepend=-1, append=-1))
-        self.spans = np.column_stack(
-            [edges[:-1], edges[1:], arrays.row[edges[:-1]]]
-        )  # loops with one table after another
         self.most_events = 0
         self.room = Room()
         self._wire()
@@ -285,8 +281,8 @@ class Twin:
         loops[kernels.GAIN_SLOPE] = (-np.expm1(-self._dt / tau) - tau * decay_slope) / unit / gain
         at = arrays.soma
         threshold = base["threshold"][at]
-        somas = np.stack([threshold, threshold - np.minimum(arrays.quantum[at], 0.5 * np.abs(threshold))])
-        pause = np.ceil(arrays.t_ref_fs[at] * 1e-6 / self._dt - 1e-9).astype(np.int64)
+        rearm = threshold - np.minimum(arrays.quantum[at], 0.5 * np.abs(threshold))
+        somas = np.stack([threshold, rearm, arrays.t_ref_fs[at] * 1e-6 / self._dt])
         weights = arrays.det_weight.astype(dtype)
         known = self._weight_row >= 0
         weights[known] = self._value("weights", off).astype(dtype)[self._weight_row[known]]
@@ -301,7 +297,7 @@ class Twin:
         if self.delays == "linear" and "delay" in self.trainable:
             wire.ways.time(wire.steps(wire.ways, self._dt, self.values["delay"].astype(float)), False, dtype)
         offset = base["phi_offset"] + self.rates.offset[arrays.row]
-        soma = np.stack([at, arrays.purge[at], pause])
+        soma = np.stack([at, arrays.purge[at]])
         return _Constants(
             offset.astype(dtype), loops, somas.astype(dtype), soma, J, C, np.array([0, 0.5, 1, 2, 3], dtype=dtype)
         )
@@ -394,7 +390,7 @@ class Twin:
         now = self._start(self.initial_state if state is None else state, x.shape[0])
         tape = _Tape([], [], x, None, smooth, noise, off) if train else None
         saving = self.checkpoint if train else None
-        course, states, spikes = [], [now.s[None]], []
+        course, states, spikes, leads = [], [now.s[None]], [], []
         for first in range(0, x.shape[1], saving or x.shape[1]):
             part = x[:, first : first + (saving or x.shape[1])]
             if tape is not None:
@@ -408,6 +404,7 @@ class Twin:
             if self.keep_states:
                 states.append(piece.s[1:])
                 spikes.append(piece.spikes)
+                leads.append(piece.lead)
                 if not saving:
                     states = [piece.s]
         outputs, pooled = self.pooling.forward(_joined(course).transpose(1, 0, 2))
@@ -421,6 +418,7 @@ class Twin:
             tape,
             inputs,
             now,
+            _joined(leads).transpose(1, 0, 2) if self.keep_states and neurons else None,
         )
 
     def _stretch(
@@ -440,7 +438,8 @@ class Twin:
         """A stimulus as the twin's inputs: (steps, channels), photons in each step.
 
         Args:
-            photons: as for ``simulate``: times (ns) by synapse. A channel gets those of the first of its synapses.
+            photons: as for ``simulate``: times (ns) by synapse. A channel gets those of the first of its synapses, each
+                at the nearest beginning of a step.
             duration: ns; steps = duration/dt, rounded up.
 
         Raises:
@@ -460,9 +459,16 @@ class Twin:
         for name, times in trains.items():
             c = self.wiring.channel_of[name]
             if first.setdefault(c, name) == name:
-                step = np.floor(times / self._dt + 1e-9).astype(int)
+                step = np.floor(times / self._dt + 0.5).astype(int)
                 np.add.at(out[:, c], step[step < steps], 1.0)
         return out
+
+    def trains(self, run: Run, sample: int = 0) -> dict[str, np.ndarray]:
+        """Times of spikes (ns) by neuron, of one sample of a run: where the current crossed the threshold, on a line from step to step."""
+        if run.spikes is None or run.lead is None:
+            raise InputError("Twin.trains: this run has no spikes; give a network with neurons, and keep_states=True")
+        at = [np.flatnonzero(run.spikes[sample, :, k] > 0.5) for k in range(run.spikes.shape[2])]
+        return {name: self._dt * (at[k] + run.lead[sample, at[k], k]) for k, name in enumerate(self.plan.neuron_ids)}
 
     def gradient_check(
         self, inputs: np.ndarray, names: Iterable[str] | None = None, step: float = 4e-6, most: int = 20, seed: int = 0

@@ -132,7 +132,7 @@ class Wiring:
     """
 
     def __init__(self, plan: Plan, network: Network, channels: Any, dt: float, linear: bool, dtype: Any):
-        self.plan, self.n = plan, len(plan.loop_ids)
+        self.plan, self.n, self.dtype = plan, len(plan.loop_ids), dtype
         arrays, m = plan.arrays, len(plan.detector_ids)
         lights: dict[int, list[tuple[int, int]]] = {}  # (neuron, waveguide or -1) by detector
         for k, detector in enumerate(arrays.refractory_detector.tolist()):
@@ -253,8 +253,35 @@ class Wiring:
         self.source, self.target = source[order], arrays.out_loop[order]
         self.J_row, self.J_fixed = known[order], arrays.out_J[order]
         self.into = np.searchsorted(self.target, np.arange(self.n + 1)).astype(np.int64)
-        self.dense = self.n > 0 and len(order) > 0.1 * self.n * self.n
+        level = self._levels()
+        later = (
+            (level[self.source] < level[self.target]) & (arrays.neuron[self.source] < 0) & (len(arrays.load_loop) == 0)
+        )
+        self.newer = np.where(later, 0.5, 0.0).astype(self.dtype)
+        self.dense = not later.any() and len(order) > 0.1 * self.n * self.n
         self.flat = self.source * self.n + self.target
+        self.order = np.lexsort((np.arange(self.n), arrays.row, level)).astype(np.int64)
+        kind = np.column_stack([level, arrays.row])[self.order]
+        new = (
+            np.flatnonzero(np.concatenate([[True], (kind[1:] != kind[:-1]).any(axis=1)]))
+            if self.n
+            else np.zeros(0, dtype=int)
+        )
+        self.spans = np.column_stack([new, np.append(new[1:], self.n), arrays.row[self.order[new]]]).astype(np.int64)
+
+    def _levels(self) -> np.ndarray:
+        """A number for every loop, larger than those of all loops that couple into it, except on circles."""
+        import networkx as nx
+
+        graph = nx.DiGraph()
+        graph.add_nodes_from(range(self.n))
+        graph.add_edges_from(zip(self.source.tolist(), self.target.tolist(), strict=True))
+        whole = nx.condensation(graph)
+        level = np.zeros(self.n, dtype=np.int64)
+        for number, every in enumerate(nx.topological_generations(whole)):
+            for one in every:
+                level[list(whole.nodes[one]["members"])] = number
+        return level
 
     def steps(self, ways: Ways, dt: float, delays: np.ndarray | None) -> np.ndarray:
         """Steps of every way from a spike to its light's arrival; 0: at the beginning of the next step. ``delays``: by row, trained."""

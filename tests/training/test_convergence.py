@@ -64,7 +64,7 @@ def crosses_well(net, rec):
 @given(net=networks(), seed=st.integers(0, 2**31))
 def test_spike_times_converge_at_first_order(net, seed):
     """features.md 3.4: networks whose currents cross their thresholds at 0.03 I_c/ns or faster. Five halvings of the step: the error has
-    order 1 within 0.1, or each makes it less than 0.6 of what it was.
+    order 1 at least (within 0.1), or each makes it less than 0.6 of what it was.
     """
     rng = np.random.default_rng(seed)
     names = [name for name in net.synapses if name.startswith("s")]
@@ -83,15 +83,16 @@ def test_spike_times_converge_at_first_order(net, seed):
         run = model.forward(np.stack([model.encode(times, DURATION) for times in light]))
         shifts = []
         for b, rec in enumerate(recs):
-            for k, name in enumerate(model.plan.neuron_ids):
-                found = align(rec.spikes[name], (np.flatnonzero(run.spikes[b, :, k]) + 1) * dt, 0.05)
+            mine = model.trains(run, b)
+            for name in model.plan.neuron_ids:
+                found = align(rec.spikes[name], mine[name], 0.05)
                 shifts += found.shifts.tolist()
                 if dt <= 1 / 32:  # what has no partner comes at the very end of one of the runs
                     alone = [*found.a[found.missing], *found.b[found.extra]]
                     assert all(t > DURATION - 2.0 for t in alone), (dt, name, alone)
         errors.append(np.mean(np.abs(shifts)))
-    assert abs(order(errors) - 1.0) < 0.1 or np.all(np.divide(errors[1:], errors[:-1]) < 0.6), errors
-    assert errors[-1] < 10.0 * STEPS[-1]
+    assert order(errors) > 0.9 or np.all(np.divide(errors[1:], errors[:-1]) < 0.6), errors
+    assert errors[-1] < 2.0 * STEPS[-1]
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -119,7 +120,7 @@ def test_currents_converge_to_the_continuous_equations(seed):
         assert tuple(model.plan.loop_ids) == tuple(ids)
         states = model.forward(model.encode(light, 30.0)[None]).states[0]
         errors.append(np.sqrt(np.mean((states[np.round(times / dt).astype(int)] - exact) ** 2)))
-    assert order(errors) == pytest.approx(1.0, abs=0.1), errors
+    assert order(errors) > 0.9, errors
 
 
 def test_a_wrong_equation_does_not_converge():

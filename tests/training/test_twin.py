@@ -102,6 +102,8 @@ def test_pooling_values():
 def test_it_converges_to_the_engine_at_first_order():
     """Against resolution "flow" at 1e-8 over five halvings of dt: a hundred pairs of dendrites, photons on the coarsest grid.
 
+    What is left, a tenth of a quantum (0.001), is the engine's: a dendrite's first quantum is late, and its last one whole.
+
     One current alone does not converge evenly: where it leaves the source function's root at the onset falls between steps.
     """
     rng = np.random.default_rng(0)
@@ -121,9 +123,9 @@ def test_it_converges_to_the_engine_at_first_order():
         states = model.forward(model.encode(times, 64.0)[None]).states[0][np.round(t / dt).astype(int)]
         exact = np.column_stack([rec.current(name, t) for name in model.plan.loop_ids])
         errors.append(np.sqrt(np.mean((states - exact) ** 2)))
-    order = np.polyfit(np.log2(steps), np.log2(errors), 1)[0]
-    assert order == pytest.approx(1.0, abs=0.1), np.log2(np.array(errors[:-1]) / errors[1:])
-    assert errors[-1] < 3e-4
+    order = np.polyfit(np.log2(steps[:4]), np.log2(errors[:4]), 1)[0]
+    assert order > 0.9, np.log2(np.array(errors[:-1]) / errors[1:])
+    assert errors == sorted(errors, reverse=True) and errors[-1] < 1.2e-4
 
 
 def test_spikes_are_those_of_the_engine():
