@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from soen_event.errors import InputError
+from training.lessons import Lesson
 
 __all__ = ["Sums", "cut", "nodes", "taken", "total"]
 
@@ -99,13 +100,16 @@ class Sums:
 
 
 def taken(targets: Any, low: int, high: int, samples: int, place: str = "DataParallel.targets") -> Any:
-    """The samples from ``low`` to ``high`` of targets: arrays, or mappings, tuples and lists of arrays; None as it is.
+    """The samples from ``low`` to ``high`` of targets: arrays, lessons, or mappings, tuples and lists of arrays; None as it is.
 
     Raises:
         InputError: an array that does not have as many samples as the inputs, or something that cannot be cut.
     """
     if targets is None:
         return None
+    if isinstance(targets, Lesson):
+        shown = {name: taken(each, low, high, samples, f"{place}.{name}") for name, each in targets.parts.items()}
+        return Lesson(shown, taken(targets.answers, low, high, samples, f"{place}.answers"))
     if isinstance(targets, Mapping):
         return {key: taken(each, low, high, samples, f"{place}.{key}") for key, each in targets.items()}
     if isinstance(targets, tuple | list) and all(isinstance(each, np.ndarray) for each in targets):

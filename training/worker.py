@@ -13,7 +13,8 @@ import sys
 import threading
 import traceback
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,6 +115,18 @@ def _model_of(setting: Setting) -> tuple[Any, Any] | None:
     return model, loss
 
 
+@contextmanager
+def _alone() -> Iterator[None]:
+    """One OpenMP thread for what this thread does: OpenMP counts them by the thread that asks, other libraries by process."""
+    from threadpoolctl import threadpool_limits
+
+    if threading.current_thread() is threading.main_thread():
+        yield  # limited already, by who asked or for good
+    else:
+        with threadpool_limits(1, user_api="openmp"):
+            yield
+
+
 def forget(token: str) -> None:
     _held.__dict__.get("models", {}).pop(token, None)
 
@@ -140,7 +153,8 @@ def backward(setting: Setting, part: Part) -> Share | None:
         share = len(x) if part.count > 1 else 1  # a shard alone is its own mean, to the bit
         return Sums.of(share, value.value, value.parts, gradients, seconds)
 
-    return Share({node: total(node, leaf, {}, Sums.add) for node in part.nodes}, runs)
+    with _alone():
+        return Share({node: total(node, leaf, {}, Sums.add) for node in part.nodes}, runs)
 
 
 def forward(
@@ -154,8 +168,9 @@ def forward(
     rng = stream(*address)
     _apply(model, setting.settings)
     try:
-        run = model.forward(x, train=False, rng=rng)
-        value = loss(run, y, model=model, rng=rng) if judge else None
+        with _alone():
+            run = model.forward(x, train=False, rng=rng)
+            value = loss(run, y, model=model, rng=rng) if judge else None
     except Exception as error:
         raise _sendable(error, f"in a batch of {len(x)}") from error
     told = None if value is None else LossValue(value.value, parts=dict(value.parts))

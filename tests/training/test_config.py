@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -302,6 +303,11 @@ def test_s0_21_the_comprehensive_file_has_every_option_and_tells_only_names_that
 
     assert list(left_out(configuration.Config, yaml.safe_load(text))) == []
     assert list(left_out(configuration.Config, {"model": {}}))[:1] == ["name"]  # it sees what is not there
+    offered = yaml.safe_load(
+        "\n".join(re.findall(r"(?m)^# (distillation:|  .*)$", text.split("distillation: null")[1]))
+    )["distillation"]
+    assert list(left_out(configuration.Distillation, offered)) == []
+    configuration.Distillation.model_validate(offered)
     for key, kind in (("source", "dataset"), ("encoder", "encoder"), ("pooling", "pooling")):
         told = (
             next(line for line in text.splitlines() if line.strip().startswith(f"{key}:")).split("#")[1].split(";")[0]

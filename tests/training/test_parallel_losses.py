@@ -10,10 +10,13 @@ from tiny_model import Momentum, Tiny, blobs
 from soen_event.errors import InputError
 from training import registry
 from training.gradients import loss_and_gradients
+from training.imitation import Imitation
+from training.lessons import Lesson
 from training.loop import Trainer
 from training.losses import AutoregressiveLoss, RichMarginLoss, Sum, make
 from training.model import Run
 from training.parallel import DataParallel, ShardedLossWarning
+from training.shards import taken
 
 STATES = np.abs(np.random.default_rng(5).normal(0.3, 0.4, (6, 9, 3)))
 STATES[2, 4:] = 0.0
@@ -21,11 +24,13 @@ OUTPUTS = np.random.default_rng(6).normal(size=(6, 3))
 LABELS = np.array([0, 1, 2, 0, 1, 0])
 TOKENS = np.array([[0, 1, 2], [1, 1, -100], [2, 0, 0], [1, -100, -100], [0, 0, 2], [2, 2, 1]])
 SPIKES = (np.random.default_rng(7).uniform(size=(6, 8, 3)) < np.linspace(0.1, 0.9, 6)[:, None, None]).astype(float)
+TAUGHT = Lesson({"states": 0.7 * STATES[::-1], "spikes": SPIKES[::-1], "outputs": OUTPUTS[::-1] ** 2}, LABELS)
 PAIRED = {"average_state_magnitude_loss", "branching_loss", "local_expansion_loss", "rich_margin_loss", "spike_count_penalty"}  # fmt: skip
 OPTIONS = {
     "first_spike_cross_entropy": {"duration": 5.0},
     "gravity_quantization_loss": {"bits": 3, "min": -1.0, "max": 1.0},
     "spike_count_penalty": {"upper": 3.0},
+    "van_rossum": {"dt": 1.0},
 }
 
 
@@ -36,6 +41,8 @@ def of_samples(name, loss, which):
     outputs, targets = OUTPUTS[which], LABELS[which]
     if name.startswith("autoregressive"):
         outputs, targets = np.repeat(outputs[:, None], 3, axis=1), np.maximum(TOKENS, 0)[which]
+    if isinstance(loss, Imitation):
+        targets = taken(TAUGHT, which[0], which[-1] + 1, 6)
     if name in ("mse", "mean_square_error", "mse_gradient_cutoff"):
         targets = outputs * 0.5
     if name in ("first_spike_cross_entropy", "ttfs_cross_entropy", "relative_mean_square_error"):
@@ -102,3 +109,18 @@ def test_s2_27_losses_of_parameters_count_once():
         assert found.parts == pytest.approx(value.parts, rel=1e-12) and value.parts["reg"] > 0.0
         for name in gradients:
             assert np.allclose(mean[name], gradients[name], rtol=1e-12, atol=1e-15)
+
+
+def test_s2_27_s0_24_lessons_are_cut_with_the_batch():
+    """What the teacher did goes to the shards whole: states and outputs to the losses that look at them, answers to the others."""
+    x, y = blobs(10)
+    student, run = Tiny(seed=4), Tiny(seed=5).forward(x)
+    lesson = Lesson({"states": run.states, "outputs": run.outputs}, y)
+    loss = Sum({"trajectory_mse": 1.0, "softmax_kl": 0.5, "cross_entropy": 0.3})
+    value, gradients, _ = loss_and_gradients(student, loss, x, lesson)
+    found, mean, _ = DataParallel(shards=3).gradients(student, loss, x, lesson, (0,))
+    assert found.parts == pytest.approx(value.parts, rel=1e-12)
+    for name in gradients:
+        assert np.allclose(mean[name], gradients[name], rtol=1e-12, atol=1e-15) and np.abs(mean[name]).max() > 0.0
+    with pytest.raises(InputError, match=r"targets\.states: there are 9 for 10 inputs"):
+        taken(Lesson({"states": run.states[:9]}, y), 0, 5, 10)

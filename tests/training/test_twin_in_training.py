@@ -197,7 +197,8 @@ def everything(t):
     """What validation may not change."""
     run = t.model.forward(data(3, seed=8)[0])  # what it carries from run to run, if anything
     parts = [
-        t.model.state_dict(),
+        t.model.values,
+        t.model.settings(),
         t.model.network.parameters(),
         run.outputs,
         run.states,
