@@ -20,7 +20,7 @@ __all__ = ["State", "Stretch"]
 @dataclass
 class State:
     """All that the twin carries from step to step, of a batch. ``s``: currents; ``f``, ``f_own``: fluxes of lines from outside and of own
-    lines; ``light``: photons on own lines in the steps to come (steps, batch, lines); ``held``, ``armed``: of somas.
+    lines; ``light``: photons on own lines in the steps to come (steps, batch, lines); ``held`` (steps), ``armed``: of somas.
     """
 
     s: np.ndarray

@@ -331,7 +331,7 @@ class Twin:
             np.zeros((batch, len(wire.outside)), dtype=dtype),
             np.zeros((batch, len(wire.own)), dtype=dtype),
             np.zeros((wire.ways.longest, batch, len(wire.own)), dtype=dtype),
-            np.zeros((batch, neurons), dtype=np.int64),
+            np.zeros((batch, neurons), dtype=dtype),
             np.ones((batch, neurons), dtype=np.int64),
         )
 
