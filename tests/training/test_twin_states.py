@@ -280,6 +280,11 @@ def test_a_step_can_be_changed():
     with pytest.raises(se.InputError, match=r"Twin\.dt"):
         model.dt = 0.001
     assert model.dt == 0.25
+    trained = twin(trainable=("J",))
+    trained.parameters()["J"][:] *= 1.3
+    trained.deploy()
+    trained.dt = 0.25  # what belongs to which row is known from the beginning
+    assert np.all(gradients(trained, trained.forward(x, train=True))["J"] != 0.0)
 
 
 def test_settings_go_over_to_another_twin():
