@@ -102,6 +102,7 @@ class Stretch:
         if len(draws.phi) and draws.phi.size:
             given = draws.phi + model.offset
         couplings = (wire.into, wire.source, model.J) if not wire.dense else (wire.into, wire.source[:0], model.J)
+        march, means = compiled("march"), compiled("means")
         for k in range(T) if alone else range(1):
             if alone:
                 one = given[k] if len(given) else np.broadcast_to(model.offset, (B, n)).copy()
@@ -109,7 +110,7 @@ class Stretch:
                     one += np.matmul(self.dense_mean[k], outside.W, out=more)
                 if own and not len(inside.groups):
                     mean = self.mean[k if train else 0]
-                    compiled("means")(
+                    means(
                         light[k],
                         end.f_own,
                         self.f_own[k if train else 0],
@@ -123,7 +124,7 @@ class Stretch:
                     one += np.matmul(mean, inside.W, out=more)
                 if wire.dense:
                     one += np.matmul(s[k], model.C, out=more)
-            compiled("march")(
+            march(
                 k,
                 k + 1 if alone else T,
                 one[None] if alone else given,
