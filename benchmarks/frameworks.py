@@ -4,6 +4,7 @@
     python benchmarks/frameworks.py --out benchmarks/results   # and write frameworks.md there
     python benchmarks/frameworks.py --part spiking             # or layer, steps, memory
     python benchmarks/frameworks.py --quick                    # small sizes, two rounds: whether everything runs
+    python benchmarks/frameworks.py --gate                     # a smaller network against plain numpy; exit 1 beyond GATE times its step
 
 The frameworks are optional; what is missing is said and left out: PyTorch (a CPU build), snnTorch, Norse, JAX, brainstate with
 braintools and brainevent. An environment that has them all:
@@ -266,19 +267,37 @@ def versions() -> str:
     return ", ".join(found)
 
 
-def main(arguments: list[str] | None = None) -> None:
+GATE = 4.0
+
+
+def gate(rounds: int = 9) -> bool:
+    """Whether a training step of a smaller network takes at most GATE times that of a LIF network in plain numpy."""
+    given = spiking.task(spiking.Size(channels=200, neurons=64, outputs=10, steps=50, batch=32))
+    frames = {"ours": spiking.Ours(given).frame(), "plain numpy": spiking.plain_numpy(given)}
+    for frame in frames.values():
+        frame.train()
+    times = timed({name: frame.train for name, frame in frames.items()}, rounds)
+    ratio = statistics.median(times["ours"]) / statistics.median(times["plain numpy"])
+    print(f"a training step of the twin / of a LIF network in plain numpy: {ratio:.2f} (gate: {GATE:g})")
+    return ratio <= GATE
+
+
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", choices=("spiking", "layer", "steps", "memory"), action="append")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--quick", action="store_true", help="small sizes, two rounds")
     parser.add_argument("--out", type=Path, default=None, help="a folder: write frameworks.md there too")
+    parser.add_argument("--gate", action="store_true", help="one ratio; exit 1 if it is too large")
     parser.add_argument("--memory-of", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     one_thread()
     if options.memory_of:
         name, size = json.loads(options.memory_of)
         print(added(name, dendrites.Size(*size)))
-        return
+        return 0
+    if options.gate:
+        return int(not gate())
     written: list[str] = []
 
     def report(text: str) -> None:
@@ -307,7 +326,8 @@ def main(arguments: list[str] | None = None) -> None:
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
         (options.out / "frameworks.md").write_text("".join(written))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
