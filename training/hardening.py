@@ -23,6 +23,7 @@ from training.registry import register
 __all__ = ["ConnectionNoise", "NoiseAnnealing", "QATStraightThrough", "QuantizedAccuracy", "levels_of"]
 
 Names = str | Iterable[str] | None
+_SHARES = ("weights", "J", "tau", "threshold")  # what a twin perturbs by a share
 _SCHEMES: dict[str, Any] = {
     "pow2": Levels.bits,
     "pow2+1": Levels.bits_with_zero,
@@ -260,6 +261,8 @@ class NoiseAnnealing(Callback):
         start_value, end_value: 0 or above.
         start_epoch, end_epoch: where the line begins and ends; None: the last epoch.
         per_step: move with every batch; otherwise with every epoch.
+        relative: values are shares of the mean magnitude of what the noise is added to: the parameter ``key`` (of flux: ``phi_offset``).
+            Not for what the twin perturbs in shares already: weights, J, tau, threshold.
         percent_of_param: name of a parameter: values are percents of its mean magnitude.
     """
 
@@ -272,6 +275,7 @@ class NoiseAnnealing(Callback):
         start_epoch: int = 0,
         end_epoch: int | None = None,
         per_step: bool = True,
+        relative: bool = False,
         percent_of_param: str | None = None,
     ):
         faults = Faults("NoiseAnnealing")
@@ -281,8 +285,14 @@ class NoiseAnnealing(Callback):
         self.start_epoch = faults.whole("start_epoch", start_epoch)
         self.end_epoch = None if end_epoch is None else faults.whole("end_epoch", end_epoch, least=self.start_epoch)
         self.per_step = faults.flag("per_step", per_step)
+        if faults.flag("relative", relative) and percent_of_param is not None:
+            faults.add("relative", f"and percents of {percent_of_param!r} are two units; leave one out")
+        if relative and target == "perturb" and key in _SHARES:
+            faults.add("relative", f"perturb[{key!r}] is a share already; leave relative out")
         faults.done()
-        self.percent_of_param = percent_of_param
+        self.unit = percent_of_param if not relative else {"phi": "phi_offset"}.get(key, key)
+        """Name of the parameter in whose mean magnitude values are told, or None."""
+        self.scale = 1.0 if relative else 0.01
 
     def on_train_begin(self, state: TrainingState) -> None:
         """See that the model has this noise."""
@@ -292,12 +302,13 @@ class NoiseAnnealing(Callback):
             raise InputError(
                 f"NoiseAnnealing.target: {kind} has no {self.target}, a dict of sizes by name; take another model"
             )
-        if self.key not in sizes:
+        known = _kinds(state.model, self.target) or sizes
+        if self.key not in known:
             raise InputError(
-                f"NoiseAnnealing.key: {self.key!r} is no {self.target}{nearest(self.key, sizes)}; there are {sorted(sizes)}"
+                f"NoiseAnnealing.key: {self.key!r} is no {self.target}{nearest(self.key, known)}; there are {sorted(known)}"
             )
-        if self.percent_of_param is not None:
-            _chosen(self.percent_of_param, state.model.parameters(), "NoiseAnnealing.percent_of_param")
+        if self.unit is not None:
+            _chosen(self.unit, _values(state.model), "NoiseAnnealing.percent_of_param")
 
     def on_epoch_begin(self, state: TrainingState) -> None:
         """Set the size of the epoch."""
@@ -314,9 +325,24 @@ class NoiseAnnealing(Callback):
 
     def _set(self, state: TrainingState, now: float) -> None:
         value = line(now, self.start_epoch, self.end_epoch, state.epochs, self.start_value, self.end_value)
-        if self.percent_of_param is not None:
-            value *= 0.01 * float(np.abs(state.model.parameters()[self.percent_of_param]).mean())
+        if self.unit is not None:
+            value *= self.scale * float(np.abs(_values(state.model)[self.unit]).mean())
         getattr(state.model, self.target)[self.key] = value
+
+
+def _kinds(model: Any, target: str) -> tuple[str, ...]:
+    """Names of the noise that a twin can have, whatever it has now; none of another model."""
+    from training.twin import NAMES, NOISY, Twin
+
+    if not isinstance(model, Twin):
+        return ()
+    return NOISY if target == "noise" else tuple(name for name in NAMES if name != "delay")
+
+
+def _values(model: Any) -> Mapping[str, np.ndarray]:
+    """Parameters of a model; of a twin also those that are not trained."""
+    network = getattr(model, "network", None)
+    return {**(network.parameters() if network is not None else {}), **model.parameters()}
 
 
 def line(now: float, first: float, last: float | None, epochs: int | None, start: float, end: float) -> float:

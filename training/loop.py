@@ -143,7 +143,9 @@ class Trainer:
         self._sums: dict[str, float] = {}
         self._buffers: dict[str, np.ndarray] = {}
         self._hidden: dict[str, np.ndarray] = {}
-        self._group: list[tuple[int, np.ndarray, Any]] = []  # micro-batches of this update, where they are wanted again
+        self._group: list[
+            tuple[int, np.ndarray, Any, Any]
+        ] = []  # micro-batches of this update, and how they began, for SAM
         self._last: Path | None = None
         self.val_data: Any = None
         self.timings: dict[str, float] = {}
@@ -250,7 +252,7 @@ class Trainer:
         waiting, examples, clock = 0, 0, perf_counter()
         for number, last, (x, y) in numbered(loader.batches(self.epoch, start), start, length(loader)):
             clock = self._spent("data", clock)
-            state._set(batch=number, stepped=False)
+            state._set(batch=number, examples=len(x), stepped=False)
             callbacks.on_batch_begin(state)
             clock = self._spent("callbacks", clock)
             count, gradients = self._one_batch(x, y, callbacks)
@@ -297,7 +299,7 @@ class Trainer:
         state = self._state
         x, y = self.shaped(x, y)
         if getattr(self.optimizer, "needs_second_gradient", False):
-            self._group.append((state.batch, x, y))
+            self._group.append((state.batch, x, y, getattr(self.model, "initial_state", None)))
         value, gradients, run = self._pass(state.batch, x, y, callbacks)
         if self.check_finite:
             self._check(value, gradients)
@@ -405,7 +407,9 @@ class Trainer:
         """The gradients of the same batches, with the same noise, at the parameters as they are now (SAM)."""
         total: dict[str, np.ndarray] = {}
         examples = 0
-        for number, x, y in self._group:
+        for number, x, y, start in self._group:
+            if hasattr(self.model, "initial_state"):
+                self.model.initial_state = start
             value, gradients, _ = self._pass(number, x, y, callbacks)
             if self.check_finite:
                 self._check(value, gradients)
