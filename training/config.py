@@ -12,17 +12,18 @@ An unknown key, loss, optimizer, callback or option is a fault that names the ne
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import pydantic
 from pydantic import Field
 
 from soen_event import files
 from soen_event.errors import InputError, nearest
-from training.arguments import check_options
+from training.arguments import check_options, existing
 from training.named import made, made_metrics
 from training.registry import get
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Config", "load", "read"]
 
 Steps = Literal["seq2static", "seq2seq", "static2seq", "static2static"]
+Size = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Paradigm = Literal["supervised", "unsupervised", "self_supervised", "distillation"]
 
 
@@ -67,6 +69,11 @@ class Training(_Strict):
     accumulate_grad_batches: int = Field(default=1, ge=1)
     gradient_clip_val: float | None = Field(default=None, gt=0)
     gradient_clip_algorithm: Literal["norm", "value"] = "norm"
+    use_tbptt: bool = False
+    """Truncated back-propagation through time: gradients are cut every ``tbptt_steps`` steps on their way back."""
+    tbptt_steps: int | None = Field(default=None, ge=1)
+    stride: int | None = Field(default=None, ge=1)
+    """Steps from one cut to the next; there is no other than ``tbptt_steps``."""
     early_stopping_patience: int | None = Field(default=None, ge=1)
     time_limit: float | None = Field(default=None, gt=0)
     """Seconds for each run, which then can be continued."""
@@ -107,8 +114,17 @@ class Model(_Strict):
     readout: str | None = None
     pooling: str | dict[str, Any] | None = None
     surrogate: str | dict[str, Any] | None = None
+    """Of spikes: a name, or ``{name: ..., options}``."""
+    noise: dict[str, Size] = Field(default_factory=dict)
+    """Standard deviations of what is drawn in every step of training: phi (Phi0), s, ib (I_c)."""
+    perturb: dict[str, Size] = Field(default_factory=dict)
+    """Of what is drawn once a batch in training, as if on another chip: shares of weights, J, tau, threshold; phi_offset, ib."""
+    checkpoint: int | None = Field(default=None, ge=1)
+    """Steps of which only the first state is kept for the way back; less memory, one more run."""
+    keep_states: bool = True
+    """Whether runs give the currents and spikes of all steps; some losses and callbacks look at them."""
     options: dict[str, Any] = Field(default_factory=dict)
-    """Further options of the twin."""
+    """Further options of the twin: channels, outputs, scale, width, trainable, delays, loading."""
     init_from: str | None = None
     """A checkpoint whose weights it begins with."""
 
@@ -198,10 +214,7 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
     Raises:
         InputError: with every fault, its line and what would be right.
     """
-    path = Path(path)
-    if not path.is_file():
-        beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise InputError(f"{path}: there is no such file{nearest(path.name, beside)}; give a configuration in YAML")
+    path = existing(path, "a configuration in YAML")
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -243,7 +256,7 @@ def read(
             faults.append(_told(each, place, locate, changed))
         raise InputError(list(dict.fromkeys(faults))) from None
     _resolve(config, Path(folder))
-    faults += [f"{place}: {fault}" for fault in check(config)]
+    faults += [_placed(fault, place, locate, changed) for fault in check(config)]
     if faults:
         raise InputError(faults)
     return config
@@ -263,6 +276,8 @@ def check(config: Config) -> list[str]:
     for name in config.callbacks:
         faults += _under(f"callbacks.{name}", lambda found, name=name: callback_of(config, name, found))
     faults += _under("training", lambda found: parallel_of(config))
+    faults += _truncation(training)
+    faults += twin_faults(config.model)
     faults += _names("data.source", "dataset", data.source, data.options, ())
     if data.encoder is not None:
         faults += _names("data.encoding", "encoder", data.encoder, data.encoding, ("values", "steps"))
@@ -270,6 +285,50 @@ def check(config: Config) -> list[str]:
         faults.append(f"data.val: {data.val} and test = {data.test} leave nothing to train on; lower them")
     if not config.model.network:
         faults.append("model.network: missing; give a network file, or {builder: layers, sizes: [4, 2]}")
+    for key, path in (
+        ("model.network", config.model.network),
+        ("model.init_from", config.model.init_from),
+        ("data.options.path", data.options.get("path")),
+    ):
+        faults += _lost(key, path) if isinstance(path, str) else []
+    return faults
+
+
+def _truncation(training: Training) -> list[str]:
+    """Faults of the options of truncated back-propagation."""
+    steps, stride = training.tbptt_steps, training.stride
+    if not training.use_tbptt:
+        told = "is there, and use_tbptt is false; give use_tbptt: true, or leave it out"
+        given = {"tbptt_steps": steps, "stride": stride}
+        return [f"training.{name}: {value} {told}" for name, value in given.items() if value is not None]
+    if steps is None:
+        return ["training.tbptt_steps: missing, and use_tbptt is true; give the steps between two cuts, such as 50"]
+    if stride not in (None, steps):
+        return [f"training.stride: {stride} is not tbptt_steps = {steps}; cuts lie tbptt_steps apart: leave stride out"]
+    return []
+
+
+def twin_faults(model: Model) -> list[str]:
+    """Faults of the options of a twin, as far as they are told without its network."""
+    from training.twin import NAMES, NOISY, Twin
+
+    own = {"truncate": "training.tbptt_steps", **{name: f"model.{name}" for name in Model.model_fields}}
+    faults = [f"model.options.{name}: has a key of its own; write {own[name]}" for name in model.options if name in own]
+    known = [name for name in inspect.signature(Twin).parameters if name not in own]
+    faults += [
+        f"model.options.{name}: there is no such option{nearest(name, known)}; known: {', '.join(known)}"
+        for name in model.options
+        if name not in own and name not in known
+    ]
+    for kind in ("surrogate", "pooling"):
+        if (given := getattr(model, kind)) is not None:
+            faults += _under(f"model.{kind}", lambda found, kind=kind, given=given: made(kind, given, found))
+    for place, sizes in (("noise", NOISY), ("perturb", tuple(name for name in NAMES if name != "delay"))):
+        faults += [
+            f"model.{place}.{name}: is not known{nearest(name, sizes)}; use {', '.join(sizes)}"
+            for name in getattr(model, place)
+            if name not in sizes
+        ]
     return faults
 
 
@@ -342,10 +401,7 @@ def _distillation(config: Config) -> list[str]:
             )
         elif suffix != ".h5" and chosen.config is not None:
             faults.append("distillation.config: is for a checkpoint, and the teacher is a network file; leave it out")
-        for name, path in (("teacher", chosen.teacher), ("config", chosen.config)):
-            if path is not None and not Path(path).is_file():
-                beside = [each.name for each in Path(path).parent.iterdir()] if Path(path).parent.is_dir() else []
-                faults.append(f"distillation.{name}: {path}: there is no such file{nearest(Path(path).name, beside)}")
+        faults += _lost("distillation.teacher", chosen.teacher) + _lost("distillation.config", chosen.config)
         faults += _in_distillation(lambda: changed_model(config.model, chosen.model))
     unknown: list[str] = []
     loss = loss_of(config, unknown)
@@ -359,6 +415,16 @@ def _distillation(config: Config) -> list[str]:
         if lacking:
             faults.append(f"distillation.outputs: a loss looks at {', '.join(lacking)}; add that, or leave outputs out")
     return faults
+
+
+def _lost(key: str, path: str | None) -> list[str]:
+    """A fault, where a file that a key names is not there."""
+    try:
+        if path is not None:
+            existing(path, "a path as seen from the configuration")
+    except InputError as error:
+        return [f"{key}: {fault}" for fault in error.faults]
+    return []
 
 
 def _in_distillation(make: Any) -> list[str]:
@@ -475,10 +541,7 @@ def _told(error: Any, place: str, locate: Any, changed: set[str], whole: Any = C
     path = tuple(
         step for step in error["loc"] if not (isinstance(step, str) and "[" in step) and step not in ("str", "dict")
     )
-    where = ".".join(map(str, path))
-    by_hand = any(key == where or key.startswith(f"{where}.") for key in changed)
-    line = locate(path) if locate is not None and not by_hand else None
-    head = where if by_hand else f"{place}:{line}: {where}" if line else f"{place}: {where}"
+    head = _head(path, place, locate, changed)
     kind, value = error["type"], error["input"]
     if kind == "extra_forbidden":
         return (
@@ -489,6 +552,22 @@ def _told(error: Any, place: str, locate: Any, changed: set[str], whole: Any = C
         return f"{head}: missing; give it a value"
     expected = error["msg"][0].lower() + error["msg"][1:]
     return f"{head}: {value!r} is not right ({expected}); correct it"
+
+
+def _head(path: tuple[Any, ...], place: str, locate: Any, changed: set[str]) -> str:
+    """Where a key stands: file, line and key, or the key alone where it was given by hand."""
+    where = ".".join(map(str, path))
+    if any(key == where or key.startswith(f"{where}.") or where.startswith(f"{key}.") for key in changed):
+        return where
+    line = locate(path) if locate is not None else None
+    return f"{place}:{line}: {where}" if line else f"{place}: {where}"
+
+
+def _placed(fault: str, place: str, locate: Any, changed: set[str]) -> str:
+    """A fault that begins with its key, with the file and the line."""
+    key, _, text = fault.partition(": ")
+    steps = tuple(int(step) if step.isdigit() else step for step in key.split("."))
+    return f"{_head(steps, place, locate, changed)}: {text}"
 
 
 def _fields(path: Iterable[Any], whole: Any) -> list[str]:

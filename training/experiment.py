@@ -39,7 +39,9 @@ from training.config import (
     parallel_of,
     read,
     recipe_of,
+    twin_faults,
 )
+from training.config import Model as ModelOptions
 from training.data import DataLoader, Dataset, split
 from training.datasets import prepare
 from training.loop import Trainer
@@ -146,7 +148,7 @@ def _lessons(
     try:
         found, _ = lessons_for(
             teacher, splits, recipe_of(config), distillation.lessons, batch_size=distillation.batch_size,
-            dt=config.model.options.get("dt", config.model.dt), parts=parts_of(loss_of(config, [])),
+            dt=config.model.dt, parts=parts_of(loss_of(config, [])),
             cache=distillation.cache, progress=config.logging.progress,
         )  # fmt: skip
     except InputError as error:
@@ -206,30 +208,31 @@ def _twin(config: Config, splits: dict[str, Dataset]) -> Model:
     from training.twin import Twin
 
     chosen = config.model
-    options = {"dt": chosen.dt, "dtype": chosen.dtype, **chosen.options}
+    options = {name: getattr(chosen, name) for name in ("dt", "dtype", "noise", "perturb", "checkpoint", "keep_states")}
     if chosen.readout is not None:
         options["readout"] = chosen.readout
-    if chosen.pooling is not None:
-        options["pooling"] = _pooling(chosen.pooling)
-    if chosen.surrogate is not None:
-        faults: list[str] = []
-        options["surrogate"] = made("surrogate", chosen.surrogate, faults)
-        if faults:
-            raise InputError([f"model.surrogate: {fault}" for fault in faults])
+    if config.training.use_tbptt:
+        options["truncate"] = config.training.tbptt_steps
+    faults = twin_faults(chosen)
+    for kind in ("pooling", "surrogate"):
+        if (given := getattr(chosen, kind)) is not None:
+            options[kind] = made(kind, given, faults)
+    if faults:
+        raise InputError(list(dict.fromkeys(faults)))
+    network = network_of(config)
     try:
-        model: Model = Twin(network_of(config), **options)
-    except TypeError as error:
-        raise InputError(f"model.options: {error}; give options of training.twin.Twin") from None
+        model: Model = Twin(network, **options, **chosen.options)
+    except InputError as error:
+        raise InputError([re.sub(r"^Twin\.(\w+)", _key_of, fault) for fault in error.faults]) from None
     return model
 
 
-def _pooling(given: str | dict[str, Any]) -> Any:
-    if isinstance(given, str):
-        return given
-    from training.readout import pooling
-
-    options = dict(given)
-    return pooling(options.pop("name", "mean"), **options)
+def _key_of(found: re.Match[str]) -> str:
+    """Where an option of the twin stands in a configuration."""
+    name = found[1]
+    if name == "truncate":
+        return "training.tbptt_steps"
+    return f"model.{name}" if name in ModelOptions.model_fields else f"model.options.{name}"
 
 
 def _one(
