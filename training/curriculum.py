@@ -31,7 +31,7 @@ def along(state: TrainingState, start_epoch: int, end_epoch: int | None, per_ste
     return min(max((now - start_epoch) / (end - start_epoch), 0.0), 1.0)
 
 
-class _Span(Callback):
+class Span(Callback):
     """Options that callbacks over a span of epochs share."""
 
     def _take(self, faults: Faults, start_epoch: Any, end_epoch: Any, per_step: Any = False) -> None:
@@ -41,7 +41,7 @@ class _Span(Callback):
 
 
 @register("callback", "loss_weight", "LossWeightScheduler")
-class LossWeightScheduler(_Span):
+class LossWeightScheduler(Span):
     """Let the weight of one part of a sum of losses go from ``start`` to ``end`` (S0.C7).
 
     With p from 0 to 1 between the epochs: ``linear``: start + (end - start) p. ``exponential_decay``: start (end/start)^p, both above 0.
@@ -185,7 +185,7 @@ class DynamicLossWeight(Callback):
 
 
 @register("callback", "target_seq_len", "TargetSeqLenScheduler")
-class TargetSeqLenScheduler(_Span):
+class TargetSeqLenScheduler(Span):
     """Bring inputs to a number of steps that changes from epoch to epoch, in a straight line (S0.C8).
 
     Args:
@@ -255,7 +255,7 @@ class TargetSeqLenScheduler(_Span):
 
 
 @register("callback", "time_pooling_scale", "TimePoolingScaleScheduler")
-class TimePoolingScaleScheduler(_Span):
+class TimePoolingScaleScheduler(Span):
     """Let the factor behind a model's pooling over time go from ``start`` to ``end``, in a straight line (S0.C10).
 
     Args:

@@ -17,6 +17,7 @@ from soen_event.physics.random import part_key
 from training.address import checked_seed, stream
 from training.arguments import Faults, matching
 from training.batching import as_batches
+from training.curriculum import Span, along
 from training.hooks import Callback, TrainingState
 from training.registry import register
 
@@ -252,7 +253,7 @@ class ConnectionNoise(Callback):
 
 
 @register("callback", "noise_annealing", "NoiseAnnealing", "NoiseAnnealingCallback")
-class NoiseAnnealing(Callback):
+class NoiseAnnealing(Span):
     """Let the size of a model's noise go from one value to another, in a straight line over epochs (S0.C5).
 
     Args:
@@ -282,9 +283,7 @@ class NoiseAnnealing(Callback):
         self.key, self.target = key, faults.choice("target", target, ("noise", "perturb"))
         self.start_value = faults.number("start_value", start_value, least=0.0)
         self.end_value = faults.number("end_value", end_value, least=0.0)
-        self.start_epoch = faults.whole("start_epoch", start_epoch)
-        self.end_epoch = None if end_epoch is None else faults.whole("end_epoch", end_epoch, least=self.start_epoch)
-        self.per_step = faults.flag("per_step", per_step)
+        self._take(faults, start_epoch, end_epoch, per_step)
         if faults.flag("relative", relative) and percent_of_param is not None:
             faults.add("relative", f"and percents of {percent_of_param!r} are two units; leave one out")
         if relative and target == "perturb" and key in _SHARES:
@@ -312,19 +311,20 @@ class NoiseAnnealing(Callback):
 
     def on_epoch_begin(self, state: TrainingState) -> None:
         """Set the size of the epoch."""
-        self._set(state, float(state.epoch))
+        self._set(state, False)
 
     def on_batch_begin(self, state: TrainingState) -> None:
         """Set the size of the batch."""
-        if self.per_step and state.batches:
-            self._set(state, state.epoch + state.batch / state.batches)
+        if self.per_step:
+            self._set(state, True)
 
     def on_epoch_end(self, state: TrainingState) -> None:
         """Tell the size."""
         state.metrics[f"{self.target}/{self.key}"] = float(getattr(state.model, self.target)[self.key])
 
-    def _set(self, state: TrainingState, now: float) -> None:
-        value = line(now, self.start_epoch, self.end_epoch, state.epochs, self.start_value, self.end_value)
+    def _set(self, state: TrainingState, per_step: bool) -> None:
+        p = along(state, self.start_epoch, self.end_epoch, per_step)
+        value = self.start_value + (self.end_value - self.start_value) * p
         if self.unit is not None:
             value *= self.scale * float(np.abs(_values(state.model)[self.unit]).mean())
         getattr(state.model, self.target)[self.key] = value
@@ -343,15 +343,6 @@ def _values(model: Any) -> Mapping[str, np.ndarray]:
     """Parameters of a model; of a twin also those that are not trained."""
     network = getattr(model, "network", None)
     return {**(network.parameters() if network is not None else {}), **model.parameters()}
-
-
-def line(now: float, first: float, last: float | None, epochs: int | None, start: float, end: float) -> float:
-    """A straight line from ``start`` at epoch ``first`` to ``end`` at epoch ``last`` (by default the last of the run), level outside."""
-    until = last if last is not None else max((epochs or 1) - 1, first)
-    share = 1.0 if until <= first else (now - first) / (until - first)
-    if now < first:
-        share = 0.0
-    return start + (end - start) * min(max(share, 0.0), 1.0)
 
 
 def _chosen(names: Names, parameters: Mapping[str, np.ndarray], place: str) -> list[str]:
