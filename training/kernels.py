@@ -347,11 +347,61 @@ def means(light: Any, f: Any, kept: Any, mean: Any, lines: Any, groups: Any, non
         shine(b, light, f, kept, mean, whole, lines, groups, phi, none, phi)
 
 
+def hold(
+    b: int,
+    s: Any,
+    loops: Any,
+    soma: Any,
+    held: Any,
+    units: Any,
+    after: Any,
+    by_phi: Any,
+    by_s: Any,
+    risen: Any,
+    flags: Any,
+) -> None:
+    """What refractory times leave of sample b's step; ``held``: steps that are left of them, below 0 just after a crossing without one.
+
+    An emptied soma stays empty for a whole step, or rises for what is left of it (up to two steps, if it was crossed early in the last).
+    """
+    zero, half, one = units[0], units[1], units[2]
+    for m in range(soma.shape[1]):
+        waits = held[b, m]
+        if waits == zero:
+            flags[b, m] = FREE | MAY
+            continue
+        j = soma[LOOP, m]
+        flags[b, m] = FREE
+        if soma[PURGE, m] == 0:
+            if waits < half:
+                flags[b, m] = FREE | MAY
+            held[b, m] = max(waits - one, zero)
+        elif waits >= one:
+            flags[b, m] = 0
+            held[b, m] = waits - one
+            after[b, j] = zero
+            if by_phi.shape[0] > 0:
+                by_phi[b, j] = zero
+                by_s[b, j] = zero
+            if risen.shape[0] > 0:
+                risen[b, j] = zero
+        else:
+            flags[b, m] = FREE | MAY
+            held[b, m] = zero
+            part = one - waits
+            c = loops[KEEP, j] * s[b, j]
+            after[b, j] = c + part * (after[b, j] - c)
+            if by_phi.shape[0] > 0:
+                by_phi[b, j] *= part
+                by_s[b, j] = loops[KEEP, j] + part * (by_s[b, j] - loops[KEEP, j])
+            if risen.shape[0] > 0:
+                risen[b, j] *= part
+
+
 def fire(
     b: int,
     k: int,
     s: Any,
-    loops: Any,
     somas: Any,
     soma: Any,
     held: Any,
@@ -364,9 +414,6 @@ def fire(
     light: Any,
     units: Any,
     after: Any,
-    by_phi: Any,
-    by_s: Any,
-    risen: Any,
     before: Any,
     spikes: Any,
     lead: Any,
@@ -375,65 +422,49 @@ def fire(
 ) -> None:
     """Spikes of sample b in step k, where a current reaches the threshold of an armed soma; their light goes to later steps of ``light``.
 
-    ``held``: steps for which a soma is still held; ``armed``: 1 if its current has been below REARM since its last spike. ``lead``: share
-    of the step after which the threshold was crossed: light, hold and the current after a purge are reckoned from there. ``smooth``:
-    spikes are a sigmoid of s' at the end of the step, with its ``slope``.
+    ``armed``: 1 if the current has been below REARM since the last spike. ``lead``: share of the step after which the threshold was
+    crossed: light and refractory time are reckoned from there. ``smooth``: spikes are a sigmoid of s' at the end of the step, with its
+    ``slope``.
     """
     zero, half, one = units[0], units[1], units[2]
     for m in range(soma.shape[1]):
         j = soma[LOOP, m]
-        waits = held[b, m]
-        now = after[b, j]
-        if waits == 0 and armed[b, m] == 1 and now < somas[THRESHOLD, m] and not smooth:  # as nearly always
-            before[b, m] = now
-            spikes[b, m] = zero
-            flags[b, m] = FREE | MAY
-            continue
-        flag = FREE
-        if waits > 0:
-            held[b, m] = waits - 1
-            if soma[PURGE, m] == 1:
-                flag = 0
-                after[b, j] = zero
-                if by_phi.shape[0] > 0:
-                    by_phi[b, j] = zero
-                    by_s[b, j] = zero
-                if risen.shape[0] > 0:
-                    risen[b, j] = zero
         now = after[b, j]
         before[b, m] = now
         spikes[b, m] = zero
+        if armed[b, m] == 1 and now < somas[THRESHOLD, m] and not smooth:  # as nearly always
+            continue
         if now < somas[REARM, m]:
             armed[b, m] = 1
+        if armed[b, m] == 0 or flags[b, m] == 0:
+            flags[b, m] &= FREE
+            continue
         left = zero  # of the step, after the crossing
-        if armed[b, m] == 1 and flag == FREE:
-            if waits == 0:
-                flag = FREE | MAY
-                if smooth:
-                    z = 1.0 / (1.0 + math.exp(-4.0 * (now - somas[THRESHOLD, m]) / width))
-                    spikes[b, m] = z
-                    slope[b, m] = 4.0 * z * (1.0 - z) / width
-            if now >= somas[THRESHOLD, m]:
-                armed[b, m] = 0
-                if waits == 0:
-                    if not smooth:
-                        spikes[b, m] = one
-                        left = min((now - somas[THRESHOLD, m]) / (now - s[b, j]), one)
-                        lead[b, m] = one - left
-                        if left > half:
-                            flag |= EARLY
-                    held[b, m] = int(max(somas[PAUSE, m] - left + half, zero))
-                    armed[b, m] = soma[PURGE, m]
-        flags[b, m] = flag
+        may = flags[b, m] & MAY
+        if smooth and may:
+            z = 1.0 / (1.0 + math.exp(-4.0 * (now - somas[THRESHOLD, m]) / width))
+            spikes[b, m] = z
+            slope[b, m] = 4.0 * z * (1.0 - z) / width
+        if now >= somas[THRESHOLD, m]:
+            armed[b, m] = 0
+            if may:
+                if not smooth:
+                    spikes[b, m] = one
+                    left = min((now - somas[THRESHOLD, m]) / (now - s[b, j]), one)
+                    lead[b, m] = one - left
+                    if left > half:
+                        flags[b, m] |= EARLY
+                held[b, m] = somas[PAUSE, m] - left
+                armed[b, m] = soma[PURGE, m]
+                if soma[PURGE, m] == 0:
+                    held[b, m] = max(held[b, m], zero)
         spike = spikes[b, m]
         if spike > zero:
             if soma[PURGE, m] == 1:
                 after[b, j] = now * (one - spike)
-                if held[b, m] == 0:
-                    after[b, j] += left * (now - loops[KEEP, j] * s[b, j])
             for at in range(way_start[m], way_start[m + 1]):
                 later = k + 1 + ways[at, STEPS]
-                if flag & EARLY and ways[at, STEPS] > 0:
+                if flags[b, m] & EARLY and ways[at, STEPS] > 0:
                     later -= 1
                 light[later, b, ways[at, LINE]] += (one - share[at]) * spike
                 if share[at] > zero:
@@ -509,7 +540,8 @@ def march(
     ``into[j]`` to ``into[j + 1]`` to loop j, with the current at the step's start, or for ``newer`` 1/2 with the mean over the step.
     ``spans`` (first, stop, table) of ``order``: loops after those that couple into them.
     ``push``, ``lift``: noise of currents and biases. ``mix``: shares of what the current of one loop changes by that reach that of another,
-    ``mixed`` (to, from). For the rest see :func:`rises` and :func:`fire`.
+    ``mixed`` (to, from). For the rest see :func:`rises`, :func:`hold`
+    and :func:`fire`.
     """
     for b in range(s.shape[1]):
         for k in range(begin, end):
@@ -585,10 +617,20 @@ def march(
                     by_s[kept],
                     risen[at_risen],
                 )
+            hold(
+                b,
+                s[k],
+                loops,
+                soma,
+                held,
+                units,
+                s[k + 1],
+                by_phi[kept],
+                by_s[kept],
+                risen[at_risen],
+                flags[k],
+            )
             if mix.shape[0] > 0:
-                for m in range(soma.shape[1]):
-                    if held[b, m] > 0 and soma[PURGE, m] == 1:
-                        s[k + 1, b, soma[LOOP, m]] = units[0]
                 for j in range(phi.shape[1]):
                     phi[b, j] = s[k + 1, b, j] - s[k, b, j]  # the flux is not needed any more
                 for at in range(mix.shape[0]):
@@ -600,7 +642,6 @@ def march(
                 b,
                 k,
                 s[k],
-                loops,
                 somas,
                 soma,
                 held,
@@ -613,9 +654,6 @@ def march(
                 light,
                 units,
                 s[k + 1],
-                by_phi[kept],
-                by_s[kept],
-                risen[at_risen],
                 before[k],
                 spikes[k],
                 lead[k],

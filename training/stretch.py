@@ -20,7 +20,7 @@ __all__ = ["State", "Stretch"]
 @dataclass
 class State:
     """All that the twin carries from step to step, of a batch. ``s``: currents; ``f``, ``f_own``: fluxes of lines from outside and of own
-    lines; ``light``: photons on own lines in the steps to come (steps, batch, lines); ``held``, ``armed``: of somas.
+    lines; ``light``: photons on own lines in the steps to come (steps, batch, lines); ``held`` (steps), ``armed``: of somas.
     """
 
     s: np.ndarray
@@ -203,11 +203,12 @@ class Stretch:
         self.f_after = f * lines.answers[:, kernels.F_KEEP] ** (T - last)
         self.dense_mean: np.ndarray | None = None
         if not len(lines.groups) and len(lines):
-            mean, f, at = np.empty((T, B, len(lines)), dtype=dtype), state.f, np.arange(B)
+            mean, f = np.empty((T, B, len(lines)), dtype=dtype), state.f
             added, told = np.zeros((T, B, len(lines)), dtype=dtype), np.zeros((T, B, len(lines)), dtype=dtype)
             step = np.repeat(np.tile(np.arange(T), B), np.diff(self.start, axis=1).reshape(-1))
-            sample = np.repeat(at, self.start[:, -1] - self.start[:, 0])
-            added[step, sample, self.line], told[step, sample, self.line] = self.to_f, self.to_m
+            sample = np.repeat(np.arange(B), self.start[:, -1] - self.start[:, 0])
+            at = (step, sample, self.line[:found])
+            added[at], told[at] = self.to_f[:found], self.to_m[:found]
             for k in range(T):
                 mean[k] = lines.answers[:, kernels.M_KEEP] * f + told[k]
                 f = lines.answers[:, kernels.F_KEEP] * f + added[k]

@@ -38,7 +38,7 @@ from training.readout import Pooling
 from training.readout import pooling as pooling_of
 from training.room import Room
 from training.stretch import Adjoint, Draws, State, Stretch
-from training.wiring import Wiring
+from training.wiring import Rows, Wiring
 
 if TYPE_CHECKING:
     from soen_event.network import Network
@@ -140,7 +140,11 @@ class Twin:
         self.plan = lower(network, resolution="flow")
         self._refuse(loading)
         self.n = len(self.plan.loop_ids)
-        self.values = {name: np.array(value, dtype=self.dtype) for name, value in network.parameters().items()}
+        held = network.parameters()
+        self._ids = {
+            name: network.ids(name) for name in NAMES
+        }  # asked for once: a large network lists its parts slowly
+        self.values = {name: np.array(value, dtype=self.dtype) for name, value in held.items()}
         if channels is not None and not isinstance(channels, Mapping):
             channels = list(channels)
         self._asked = channels
@@ -159,9 +163,9 @@ class Twin:
             out = arrays.neuron[out]  # among the neurons
         self._out, self._apart = out, len(np.unique(out)) == len(out)
         self._row_of: dict[str, np.ndarray] = {}
-        self._longer = arrays.tau[self._rows("tau")] / network.parameters()["tau"]
-        ids = {name: k for k, name in enumerate(network.ids("weights"))}
-        self._weight_row = np.array([ids.get(name, -1) for name in self.plan.detector_ids], dtype=int)
+        self._longer = arrays.tau[self._rows("tau")] / held["tau"]
+        self._part_rows = Rows.of(self.plan, network, self._ids, held["J"])
+        self._weight_row = self._part_rows.weights
         self.rates = rates(self.plan, self.dtype)
         self.most_events = 0
         self.room = Room()
@@ -205,7 +209,7 @@ class Twin:
             raise InputError(faults)
 
     def _wire(self) -> None:
-        self.wiring = Wiring(self.plan, self.network, self._asked, self._dt, self.delays == "linear", self.dtype)
+        self.wiring = Wiring(self.plan, self._part_rows, self._asked, self._dt, self.delays == "linear", self.dtype)
         self.channels = self.wiring.channels
         self.wiring.ways.time(self.wiring.steps(self.wiring.ways, self._dt, None), self.delays == "nearest", self.dtype)
         gain = (
@@ -318,7 +322,7 @@ class Twin:
     def _rows(self, name: str) -> np.ndarray:
         """Loops of the rows of a parameter."""
         if name not in self._row_of:
-            self._row_of[name] = np.array([self.plan.loop_index[id] for id in self.network.ids(name)], dtype=int)
+            self._row_of[name] = np.array([self.plan.loop_index[id] for id in self._ids[name]], dtype=int)
         return self._row_of[name]
 
     # ------------------------------------------------------------------ forward
@@ -331,7 +335,7 @@ class Twin:
             np.zeros((batch, len(wire.outside)), dtype=dtype),
             np.zeros((batch, len(wire.own)), dtype=dtype),
             np.zeros((wire.ways.longest, batch, len(wire.own)), dtype=dtype),
-            np.zeros((batch, neurons), dtype=np.int64),
+            np.zeros((batch, neurons), dtype=dtype),
             np.ones((batch, neurons), dtype=np.int64),
         )
 

@@ -7,7 +7,7 @@ Detectors that see the same photons and answer alike are one *line*, however man
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -120,6 +120,36 @@ class Ways:
         return int(self.ways[:, kernels.STEPS].max(initial=-1)) + 2
 
 
+class Rows(NamedTuple):
+    """Rows of a network's parameters, by the plan's detectors, waveguides and couplings; -1 where a part has none of its own."""
+
+    weights: np.ndarray
+    guide: np.ndarray
+    J: np.ndarray
+
+    @classmethod
+    def of(cls, plan: Plan, network: Network, ids: Mapping[str, tuple[str, ...]], J: np.ndarray) -> Rows:
+        """For a plan just lowered from the network, whose couplings are ``J``."""
+        weights, delays = ({name: k for k, name in enumerate(ids[what])} for what in ("weights", "delay"))
+        by_ends: dict[tuple[int, int], list[int]] = {}
+        for k, name in enumerate(ids["J"]):
+            part = network[name]
+            by_ends.setdefault((plan.loop_index[part.source], plan.loop_index[part.target]), []).append(k)
+        source = np.repeat(np.arange(len(plan.loop_ids)), np.diff(plan.arrays.out_start))
+        known = np.full(len(source), -1)
+        for c, ends in enumerate(zip(source.tolist(), plan.arrays.out_loop.tolist(), strict=True)):
+            for k in by_ends.get(ends, []):  # several between the same two are told apart by their values
+                if J[k] == plan.arrays.out_J[c]:
+                    known[c] = k
+                    by_ends[ends].remove(k)
+                    break
+        return cls(
+            np.array([weights.get(name, -1) for name in plan.detector_ids], dtype=np.int64),
+            np.array([delays[name] for name in plan.guide_ids], dtype=np.int64),
+            known,
+        )
+
+
 class Wiring:
     """Lines, channels, ways and couplings of a plan.
 
@@ -131,15 +161,14 @@ class Wiring:
         InputError: channels that name no synapse.
     """
 
-    def __init__(self, plan: Plan, network: Network, channels: Any, dt: float, linear: bool, dtype: Any):
+    def __init__(self, plan: Plan, rows: Rows, channels: Any, dt: float, linear: bool, dtype: Any):
         self.plan, self.n, self.dtype = plan, len(plan.loop_ids), dtype
         arrays, m = plan.arrays, len(plan.detector_ids)
         lights: dict[int, list[tuple[int, int]]] = {}  # (neuron, waveguide or -1) by detector
         for k, detector in enumerate(arrays.refractory_detector.tolist()):
             if detector >= 0:
                 lights.setdefault(detector, []).append((k, -1))
-        row = {name: k for k, name in enumerate(network.ids("delay"))}
-        self.guide_row = np.array([row[name] for name in plan.guide_ids], dtype=np.int64)
+        self.guide_row = rows.guide
         latency = arrays.latency_fs * 1e-6
         starts, target = arrays.guide_start.tolist(), arrays.guide_detector.tolist()
         for k in range(len(plan.neuron_ids)):
@@ -148,7 +177,7 @@ class Wiring:
                     lights.setdefault(target[w], []).append((k, w))
         shone = self._channels(channels, lights)
         # Sets of equal detectors: a number for what they see and one for how they answer.
-        rows = np.column_stack(
+        kinds = np.column_stack(
             [
                 arrays.det_level,
                 arrays.det_tau_rise,
@@ -157,7 +186,7 @@ class Wiring:
                 arrays.det_restarts,
             ]
         )
-        rows, answer = np.unique(rows, axis=0, return_inverse=True) if m else (rows, np.zeros(0, dtype=int))
+        kinds, answer = np.unique(kinds, axis=0, return_inverse=True) if m else (kinds, np.zeros(0, dtype=int))
         answer = answer.reshape(-1)
         arrival = np.zeros(len(plan.guide_ids), dtype=np.int64)  # steps, or with linear delays the waveguide itself
         for k in range(len(plan.neuron_ids)):
@@ -173,7 +202,7 @@ class Wiring:
             ],
             dtype=np.int64,
         )
-        pairs, line = np.unique(sight * max(len(rows), 1) + answer, return_inverse=True)
+        pairs, line = np.unique(sight * max(len(kinds), 1) + answer, return_inverse=True)
         line = line.reshape(-1)
         one = np.zeros(len(pairs), dtype=np.int64)  # a detector of each line
         one[line] = np.arange(m)
@@ -181,7 +210,7 @@ class Wiring:
         place = np.where(own, np.cumsum(own) - 1, np.cumsum(~own) - 1)
         self.outside, self.own = (
             Lines(
-                rows[answer[one[of]]],
+                kinds[answer[one[of]]],
                 det := np.flatnonzero(of[line]),
                 place[line[det]],
                 arrays.det_loop[det],
@@ -196,7 +225,7 @@ class Wiring:
             [(int(place[line[d]]), k, w) for d in one[own].tolist() for k, w in lights[d]], len(plan.neuron_ids)
         )
         self.shine = [self._shine([shone[d] for d in one[of].tolist()]) for of in (~own, own)]
-        self._couplings(network)
+        self._couplings(rows.J)
 
     def _channels(self, channels: Any, lights: Mapping[int, Any]) -> list[tuple[int, ...]]:
         """The channels that each detector sees."""
@@ -233,22 +262,10 @@ class Wiring:
         matrix[np.repeat(np.arange(len(lines)), np.diff(count)), where] = 1.0
         return np.arange(len(seen) + 1), np.arange(len(seen)), matrix
 
-    def _couplings(self, network: Network) -> None:
+    def _couplings(self, known: np.ndarray) -> None:
         """By target: ``into`` (offsets), ``source``, and each one's row of J (-1: a refractory dendrite's); ``dense``: of many pairs."""
-        arrays, plan = self.plan.arrays, self.plan
+        arrays = self.plan.arrays
         source = np.repeat(np.arange(self.n), np.diff(arrays.out_start))
-        rows: dict[tuple[int, int], list[int]] = {}
-        J = network.parameters()["J"]
-        for k, name in enumerate(network.ids("J")):
-            part = network[name]
-            rows.setdefault((plan.loop_index[part.source], plan.loop_index[part.target]), []).append(k)
-        known = np.full(len(source), -1)
-        for c, way in enumerate(zip(source.tolist(), arrays.out_loop.tolist(), strict=True)):
-            for k in rows.get(way, []):
-                if J[k] == arrays.out_J[c]:
-                    known[c] = k
-                    rows[way].remove(k)
-                    break
         order = np.argsort(arrays.out_loop, kind="stable")
         self.source, self.target = source[order], arrays.out_loop[order]
         self.J_row, self.J_fixed = known[order], arrays.out_J[order]

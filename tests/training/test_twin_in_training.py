@@ -330,9 +330,9 @@ def test_s0_19_training_the_twin_lowers_its_loss():
     model = made(scale=0.5)
     before = copy.deepcopy(model.network.parameters())
     history = trainer(model, optimizer={"name": "adam", "lr": 0.02}, metrics=["accuracy"]).fit(
-        (x, y), epochs=25, batch_size=10
+        (x, y), epochs=40, batch_size=10
     )
-    assert history[-1]["loss"] < 0.8 * history[0]["loss"] and history[-1]["accuracy"] >= 0.8
+    assert history[-1]["loss"] < 0.6 * history[0]["loss"] and history[-1]["accuracy"] >= 0.8
     for name, array in model.network.parameters().items():
         np.testing.assert_array_equal(array, before[name])  # the network changes when it is deployed, not before
     model.deploy()
