@@ -232,23 +232,21 @@ class DataParallel:
 
     def close(self) -> None:
         """End the processes of its own when they have done what they do; the next step starts new ones."""
-        self.renew()
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.shutdown()
-        self._carrier.close()
-        self._carrier = Carrier()  # what is still on its way belongs to the old one
+        self._end(ProcessPoolExecutor.shutdown)
 
     def abort(self) -> None:
         """End the processes of its own at once."""
+        self._end(processes.stop)
+
+    # ---- how it is done
+
+    def _end(self, stop: Callable[[ProcessPoolExecutor], Any]) -> None:
         self.renew()
         pool, self._pool = self._pool, None
         if pool is not None:
-            processes.stop(pool)
+            stop(pool)
         self._carrier.close()
         self._carrier = Carrier()  # what is still on its way belongs to the old one
-
-    # ---- how it is done
 
     def _tasks(self, most: int) -> int:
         if self.workers is None:
