@@ -131,6 +131,7 @@ def _alone() -> Iterator[None]:
 
 
 def forget(token: str) -> None:
+    """This thread's copy of the model of this token is not needed any more."""
     _held.__dict__.get("models", {}).pop(token, None)
 
 
