@@ -13,6 +13,7 @@ import math
 import numbers
 from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ import numpy as np
 from soen_event.errors import InputError, nearest
 from training import registry
 
-__all__ = ["Faults", "LabelError", "NameFault", "build", "check_options", "matching"]
+__all__ = ["Faults", "LabelError", "NameFault", "build", "check_options", "existing", "matching"]
 
 
 class NameFault(InputError, KeyError):
@@ -100,6 +101,19 @@ class Faults:
         """Raise InputError if anything was found."""
         if self.found:
             raise InputError(self.found)
+
+
+def existing(path: Any, wanted: str) -> Path:
+    """The path of a file that is there.
+
+    Raises:
+        InputError: it is not; the file of nearly the same name is told.
+    """
+    path = Path(path)
+    if not path.is_file():
+        beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise InputError(f"{path}: there is no such file{nearest(path.name, beside)}; give {wanted}")
+    return path
 
 
 def check_options(target: Callable[..., Any], options: Mapping[str, Any], place: str) -> None:

@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from soen_event.errors import InputError, nearest
+from soen_event.errors import InputError
 from soen_event.files import replacement
+from training.arguments import existing
 
 __all__ = ["load", "replace_bytes", "save"]
 
@@ -64,10 +65,7 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     import h5py
 
-    path = Path(path)
-    if not path.is_file():
-        beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise InputError(f"{path}: there is no such file{nearest(path.name, beside)}; give a checkpoint")
+    path = existing(path, "a checkpoint")
     try:
         with h5py.File(path, "r") as file:
             if file.attrs.get("format") != FORMAT:

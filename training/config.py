@@ -15,181 +15,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any
 
 import pydantic
-from pydantic import Field
 
 from soen_event import files
-from soen_event.errors import InputError, nearest
-from training.arguments import check_options
-from training.named import made, made_metrics
-from training.registry import get
+from soen_event.errors import InputError
+from training.arguments import existing
+from training.blocks import Config, Distillation
+from training.choices import check
+from training.places import placed, worded
 
-if TYPE_CHECKING:
-    from training.parallel import DataParallel
-    from training.teacher import Recipe
-
-__all__ = ["Config", "load", "read"]
-
-Steps = Literal["seq2static", "seq2seq", "static2seq", "static2static"]
-Paradigm = Literal["supervised", "unsupervised", "self_supervised", "distillation"]
-
-
-class _Strict(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid", strict=True, validate_default=False, protected_namespaces=())
-
-
-class Losses(_Strict):
-    """The loss: one or more by name, with weights."""
-
-    losses: list[dict[str, Any]] = Field(default_factory=lambda: [{"name": "cross_entropy"}], min_length=1)
-    """Each ``{name, weight (1), params, label}``."""
-    alternate_losses: bool = False
-    """One after the other instead of their sum."""
-    batches_per_loss: int = Field(default=1, ge=1)
-
-
-class Training(_Strict):
-    """How it is trained."""
-
-    batch_size: int = Field(default=32, ge=1)
-    max_epochs: int = Field(default=100, ge=1)
-    num_repeats: int = Field(default=1, ge=1)
-    """Runs with the seeds seed, seed + 1, ..."""
-    paradigm: Paradigm = "supervised"
-    """unsupervised: the input is its own target. distillation: see :class:`Distillation`. self_supervised has a program of its own."""
-    mapping: Steps | None = None
-    """What goes in and what comes out; None: as the data are. Given, it is checked."""
-    optimizer: dict[str, Any] = Field(default_factory=lambda: {"name": "adam"})
-    loss: Losses = Field(default_factory=Losses)
-    metrics: list[str | dict[str, Any]] = Field(default_factory=list)
-    accumulate_grad_batches: int = Field(default=1, ge=1)
-    gradient_clip_val: float | None = Field(default=None, gt=0)
-    gradient_clip_algorithm: Literal["norm", "value"] = "norm"
-    early_stopping_patience: int | None = Field(default=None, ge=1)
-    time_limit: float | None = Field(default=None, gt=0)
-    """Seconds for each run, which then can be continued."""
-    shards: int | None = Field(default=None, ge=1)
-    """Parts of a batch that are computed on their own; results depend on it. None: 4 with workers, else the batch is whole."""
-    workers: int | None = Field(default=None, ge=1, le=1024)
-    """Processes that share the shards; results do not depend on it. None: no others than this one."""
-
-
-class Data(_Strict):
-    """What it is trained on."""
-
-    source: str = "digits"
-    """Name of a data set."""
-    options: dict[str, Any] = Field(default_factory=dict)
-    encoder: str | None = None
-    steps: int = Field(default=50, ge=1)
-    encoding: dict[str, Any] = Field(default_factory=dict)
-    val: float = Field(default=0.2, ge=0, lt=1)
-    test: float = Field(default=0.1, ge=0, lt=1)
-    """Shares, of data that bring no splits of their own."""
-    limit: int | None = Field(default=None, ge=1)
-    one_hot: bool = False
-    shuffle: bool = True
-    drop_last: bool = False
-    cache: str | None = None
-    """Folder for encoded series."""
-    split_seed: int = Field(default=0, ge=0)
-
-
-class Model(_Strict):
-    """The network and its time-stepped twin."""
-
-    network: str | dict[str, Any] = Field(default_factory=dict)
-    """A network file, the contents of one, or ``{builder: name, ...}`` for one population of a builder."""
-    dt: float = Field(default=0.5, gt=0)
-    dtype: Literal["float32", "float64"] = "float64"
-    readout: str | None = None
-    pooling: str | dict[str, Any] | None = None
-    surrogate: str | dict[str, Any] | None = None
-    options: dict[str, Any] = Field(default_factory=dict)
-    """Further options of the twin."""
-    init_from: str | None = None
-    """A checkpoint whose weights it begins with."""
-
-
-class Distillation(_Strict):
-    """The teacher of a run with ``training.paradigm: distillation``, and the lessons that the student gets (training/distill.py).
-
-    The teacher goes through ``data``; what the losses look at is asked of it. Losses that look at it: trajectory_mse, van_rossum,
-    softmax_kl; others see the true answers.
-    """
-
-    teacher: str | None = None
-    """A checkpoint (.h5) of a run, or a network file (.yaml, .yml, .json) with the weights in it; None: the lessons are there already."""
-    config: str | None = None
-    """Configuration of the teacher's run; None: the ``config.json`` beside its checkpoint."""
-    model: dict[str, Any] = Field(default_factory=dict)
-    """What is different in the teacher's ``model``: of a network file, from the student's; of a checkpoint, from its run's."""
-    lessons: str | None = None
-    """A file of lessons: read if it is there, and written otherwise; None: they are kept in memory."""
-    outputs: list[str] | None = None
-    """What is kept of the teacher: states, spikes, outputs; None: what the losses look at."""
-    loops: list[str] | None = None
-    """Ids of the teacher's loops or neurons; None: its outputs."""
-    subset_fraction: float = 1.0
-    max_samples: int | None = None
-    target_seq_len: int | None = None
-    scale_min: float | None = None
-    scale_max: float | None = None
-    batch_size: int = Field(default=32, ge=1)
-    """Examples that the teacher sees at a time."""
-    cache: bool = True
-    """Whether a file of lessons is read into memory."""
-
-
-class Logging(_Strict):
-    """What is kept, in ``folder/name/seed-<seed>``."""
-
-    folder: str = "runs"
-    csv: bool = True
-    jsonl: bool = False
-    tensorboard: bool = False
-    checkpoints: bool = True
-    """The best and the last state."""
-    top_k: int = Field(default=1, ge=1)
-    monitor: str | None = None
-    """What is best; None: val_loss, or loss without validation data."""
-    mode: Literal["min", "max"] = "min"
-    every_steps: int | None = Field(default=None, ge=1)
-    """Renew the last state after so many updates."""
-    durable: bool = True
-    resume: bool = False
-    """Finish what an earlier start has left in the folder."""
-    progress: bool | None = None
-
-
-class Profile(_Strict):
-    """Whether it is told where the time goes."""
-
-    enabled: bool = False
-
-
-class Config(_Strict):
-    """A whole training run."""
-
-    name: str = Field(default="experiment", pattern=r"^[\w.\- ]+$")
-    description: str = ""
-    seed: int = Field(default=42, ge=0, lt=2**63)
-    training: Training = Field(default_factory=Training)
-    data: Data = Field(default_factory=Data)
-    model: Model
-    distillation: Distillation | None = None
-    logging: Logging = Field(default_factory=Logging)
-    profiler: Profile = Field(default_factory=Profile)
-    callbacks: dict[str, dict[str, Any] | None] = Field(default_factory=dict)
-    """By registered name their options; ``lr_scheduler: {type: cosine, ...}`` names a schedule. May stand under ``training``.
-
-    ``{folder}`` in a text is that of the run."""
-
-    def plain(self) -> dict[str, Any]:
-        """The whole of it as plain data, defaults filled in."""
-        return self.model_dump()
+__all__ = ["Config", "Distillation", "load", "read"]
 
 
 def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
@@ -198,10 +35,7 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
     Raises:
         InputError: with every fault, its line and what would be right.
     """
-    path = Path(path)
-    if not path.is_file():
-        beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise InputError(f"{path}: there is no such file{nearest(path.name, beside)}; give a configuration in YAML")
+    path = existing(path, "a configuration in YAML")
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -240,183 +74,13 @@ def read(
         config = Config.model_validate(data)
     except pydantic.ValidationError as error:
         for each in error.errors(include_url=False):
-            faults.append(_told(each, place, locate, changed))
+            faults.append(worded(each, place, locate, changed))
         raise InputError(list(dict.fromkeys(faults))) from None
     _resolve(config, Path(folder))
-    faults += [f"{place}: {fault}" for fault in check(config)]
+    faults += [placed(fault, place, locate, changed) for fault in check(config)]
     if faults:
         raise InputError(faults)
     return config
-
-
-def check(config: Config) -> list[str]:
-    """Faults of the names and options in a configuration: nothing that takes long is made."""
-    training, data, faults = config.training, config.data, []
-    if training.paradigm == "self_supervised":
-        faults.append(
-            "training.paradigm: 'self_supervised' has a program of its own; here it is supervised, unsupervised or distillation"
-        )
-    faults += _distillation(config)
-    faults += _under("training.loss", lambda found: loss_of(config, found))
-    faults += _under("training.optimizer", lambda found: made("optimizer", dict(training.optimizer), found))
-    faults += _under("training.metrics", lambda found: made_metrics(list(training.metrics), found))
-    for name in config.callbacks:
-        faults += _under(f"callbacks.{name}", lambda found, name=name: callback_of(config, name, found))
-    faults += _under("training", lambda found: parallel_of(config))
-    faults += _names("data.source", "dataset", data.source, data.options, ())
-    if data.encoder is not None:
-        faults += _names("data.encoding", "encoder", data.encoder, data.encoding, ("values", "steps"))
-    if data.val + data.test >= 1.0:
-        faults.append(f"data.val: {data.val} and test = {data.test} leave nothing to train on; lower them")
-    if not config.model.network:
-        faults.append("model.network: missing; give a network file, or {builder: layers, sizes: [4, 2]}")
-    return faults
-
-
-def recipe_of(config: Config) -> Recipe:
-    """How the lessons of a configuration are made.
-
-    Raises:
-        InputError: options out of their range.
-    """
-    from training.imitation import parts_of
-    from training.teacher import Recipe
-
-    chosen = config.distillation or Distillation()
-    parts = tuple(chosen.outputs) if chosen.outputs is not None else parts_of(loss_of(config, []))
-    return Recipe(
-        outputs=parts or "states", seed=config.data.split_seed,
-        **{name: getattr(chosen, name) for name in (*_ASKED, "loops")},
-    )  # fmt: skip
-
-
-def changed_model(model: Model, changes: Mapping[str, Any]) -> Model:
-    """A block ``model`` with other values for some keys, and for some of its ``options``.
-
-    Raises:
-        InputError: a key that there is not, or a value that is not right; with every fault.
-    """
-    own, given = model.model_dump(), changes.get("options", {})
-    options = {**own["options"], **given} if isinstance(given, Mapping) else given
-    try:
-        return Model.model_validate({**own, **changes, "options": options})
-    except pydantic.ValidationError as error:
-        told = [_told(each, "model", None, set(), Model) for each in error.errors(include_url=False)]
-        raise InputError([text.replace("model: ", "model.", 1) for text in told]) from None
-
-
-_ASKED = ("subset_fraction", "max_samples", "target_seq_len", "scale_min", "scale_max")
-
-
-def _distillation(config: Config) -> list[str]:
-    """Faults of the block ``distillation``."""
-    from training.imitation import parts_of
-
-    chosen, wanted = config.distillation, config.training.paradigm == "distillation"
-    if chosen is None or not wanted:
-        if wanted:
-            return ["distillation: missing; give such as {teacher: runs/teacher/seed-0/best.h5}"]
-        return (
-            []
-            if chosen is None
-            else [f"distillation: is there, and the paradigm is {config.training.paradigm!r}; leave it out"]
-        )
-    faults = _in_distillation(lambda: recipe_of(config))
-    if chosen.teacher is None:
-        if chosen.lessons is None:
-            faults.append("distillation.teacher: missing, and there are no lessons; give one of them")
-        told = "is for writing lessons, and there is no teacher; leave it out, or give a teacher"
-        plain = Distillation()
-        unused = ("config", "model", "outputs", "loops", "batch_size", *_ASKED)
-        faults += [f"distillation.{name}: {told}" for name in unused if getattr(chosen, name) != getattr(plain, name)]
-        idle = Data(shuffle=config.data.shuffle, drop_last=config.data.drop_last)
-        faults += [
-            f"data.{name}: {told}" for name in Data.model_fields if getattr(config.data, name) != getattr(idle, name)
-        ]
-    else:
-        suffix = Path(chosen.teacher).suffix.lower()
-        if suffix not in (".h5", ".yaml", ".yml", ".json"):
-            faults.append(
-                f"distillation.teacher: {chosen.teacher}: the suffix {suffix!r} is none of .h5, .yaml, .yml and .json; "
-                "give a checkpoint or a network file"
-            )
-        elif suffix != ".h5" and chosen.config is not None:
-            faults.append("distillation.config: is for a checkpoint, and the teacher is a network file; leave it out")
-        for name, path in (("teacher", chosen.teacher), ("config", chosen.config)):
-            if path is not None and not Path(path).is_file():
-                beside = [each.name for each in Path(path).parent.iterdir()] if Path(path).parent.is_dir() else []
-                faults.append(f"distillation.{name}: {path}: there is no such file{nearest(Path(path).name, beside)}")
-        faults += _in_distillation(lambda: changed_model(config.model, chosen.model))
-    unknown: list[str] = []
-    loss = loss_of(config, unknown)
-    if not unknown and loss is not None:
-        parts = parts_of(loss)
-        if not parts:
-            faults.append(
-                "training.loss: no part looks at the teacher; give one of trajectory_mse, van_rossum and softmax_kl"
-            )
-        lacking = [part for part in parts if chosen.outputs is not None and part not in chosen.outputs]
-        if lacking:
-            faults.append(f"distillation.outputs: a loss looks at {', '.join(lacking)}; add that, or leave outputs out")
-    return faults
-
-
-def _in_distillation(make: Any) -> list[str]:
-    """Faults of something that is made of the block, by its keys."""
-    try:
-        make()
-    except InputError as error:
-        return [f"distillation.{fault.removeprefix('lessons.')}" for fault in error.faults]
-    return []
-
-
-def loss_of(config: Config, faults: list[str]) -> Any:
-    """The loss that a configuration means."""
-    from training.objective import Sum
-
-    chosen = config.training.loss
-    if len(chosen.losses) == 1 and set(chosen.losses[0]) <= {"name", "params"}:
-        one = chosen.losses[0]
-        return made("loss", {"name": one.get("name"), **(one.get("params") or {})}, faults)
-    try:
-        return Sum(chosen.losses, alternate_every=chosen.batches_per_loss if chosen.alternate_losses else None)
-    except InputError as error:
-        faults += error.faults
-    return None
-
-
-def parallel_of(config: Config) -> DataParallel | None:
-    """Who shares the batches, if they are cut; raises InputError for more workers than shards."""
-    from training.parallel import DataParallel
-
-    chosen = config.training
-    if chosen.shards is None and chosen.workers is None:
-        return None
-    return DataParallel(workers=chosen.workers, shards=4 if chosen.shards is None else chosen.shards)
-
-
-def callback_of(config: Config, name: str, faults: list[str], folder: Path | None = None) -> Any:
-    """The callback of one entry; ``{folder}`` in a text stands for that of the run."""
-    options = {
-        key: value.replace("{folder}", str(folder)) if folder is not None and isinstance(value, str) else value
-        for key, value in (config.callbacks[name] or {}).items()
-    }
-    if name in ("lr_scheduler", "LRScheduler"):
-        options["schedule"] = options.pop("type", options.get("schedule"))
-        if options["schedule"] is None:
-            faults.append("type: missing; name a schedule, such as cosine")
-            return None
-        from training.callbacks import LRScheduler
-
-        try:
-            return LRScheduler(**options)
-        except InputError as error:
-            faults += error.faults
-        return None
-    return made("callback", {"name": options.pop("name", name), **options}, faults)
-
-
-# ---------------------------------------------------------------------------------------------- reading
 
 
 def _lifted(data: dict[str, Any], place: str) -> list[str]:
@@ -470,36 +134,6 @@ def _override(data: dict[str, Any], overrides: Iterable[str]) -> tuple[set[str],
     return changed, faults
 
 
-def _told(error: Any, place: str, locate: Any, changed: set[str], whole: Any = Config) -> str:
-    """What pydantic found, in the words of this library."""
-    path = tuple(
-        step for step in error["loc"] if not (isinstance(step, str) and "[" in step) and step not in ("str", "dict")
-    )
-    where = ".".join(map(str, path))
-    by_hand = any(key == where or key.startswith(f"{where}.") for key in changed)
-    line = locate(path) if locate is not None and not by_hand else None
-    head = where if by_hand else f"{place}:{line}: {where}" if line else f"{place}: {where}"
-    kind, value = error["type"], error["input"]
-    if kind == "extra_forbidden":
-        return (
-            f"{head}: unknown key{nearest(str(path[-1]), _fields(path[:-1], whole))}; "
-            f"known: {', '.join(_fields(path[:-1], whole))}"
-        )
-    if kind == "missing":
-        return f"{head}: missing; give it a value"
-    expected = error["msg"][0].lower() + error["msg"][1:]
-    return f"{head}: {value!r} is not right ({expected}); correct it"
-
-
-def _fields(path: Iterable[Any], whole: Any) -> list[str]:
-    kind: Any = whole
-    for step in path:
-        field = getattr(kind, "model_fields", {}).get(step)
-        kind = field.annotation if field is not None else None
-        kind = next((each for each in get_args(kind) if hasattr(each, "model_fields")), kind)
-    return list(getattr(kind, "model_fields", {}))
-
-
 def _resolve(config: Config, folder: Path) -> None:
     """Paths as seen from here."""
     model, data = config.model, config.data
@@ -520,20 +154,3 @@ def _copied(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _copied(each) for key, each in value.items()}
     return [_copied(each) for each in value] if isinstance(value, list | tuple) else value
-
-
-def _under(place: str, make: Any) -> list[str]:
-    """Faults of something that is made, under the place where it stands."""
-    found: list[str] = []
-    try:
-        make(found)
-    except InputError as error:
-        found += error.faults
-    return [f"{place}: {fault}" for fault in found]
-
-
-def _names(place: str, kind: str, name: str, options: Mapping[str, Any], given: tuple[str, ...]) -> list[str]:
-    def look(found: list[str]) -> None:
-        check_options(get(kind, name), {**dict.fromkeys(given), **options}, name)
-
-    return _under(place, look)

@@ -6,9 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from soen_event.errors import InputError, nearest
+from training import carried
 from training.address import stream
 from training.arguments import Faults
 from training.hooks import Callback, TrainingState, monitored
@@ -32,7 +31,7 @@ def along(state: TrainingState, start_epoch: int, end_epoch: int | None, per_ste
     return min(max((now - start_epoch) / (end - start_epoch), 0.0), 1.0)
 
 
-class _Span(Callback):
+class Span(Callback):
     """Options that callbacks over a span of epochs share."""
 
     def _take(self, faults: Faults, start_epoch: Any, end_epoch: Any, per_step: Any = False) -> None:
@@ -42,7 +41,7 @@ class _Span(Callback):
 
 
 @register("callback", "loss_weight", "LossWeightScheduler")
-class LossWeightScheduler(_Span):
+class LossWeightScheduler(Span):
     """Let the weight of one part of a sum of losses go from ``start`` to ``end`` (S0.C7).
 
     With p from 0 to 1 between the epochs: ``linear``: start + (end - start) p. ``exponential_decay``: start (end/start)^p, both above 0.
@@ -186,7 +185,7 @@ class DynamicLossWeight(Callback):
 
 
 @register("callback", "target_seq_len", "TargetSeqLenScheduler")
-class TargetSeqLenScheduler(_Span):
+class TargetSeqLenScheduler(Span):
     """Bring inputs to a number of steps that changes from epoch to epoch, in a straight line (S0.C8).
 
     Args:
@@ -213,11 +212,24 @@ class TargetSeqLenScheduler(_Span):
         self.time = None
 
     def on_train_begin(self, state: TrainingState) -> None:
-        """See that the model has a dt to change."""
-        if self.scale_dt and not hasattr(state.model, "dt"):
-            raise InputError(
-                f"TargetSeqLenScheduler.scale_dt: {type(state.model).__name__} has no dt; leave scale_dt out"
-            )
+        """See that the model has a dt to change, and takes those at both ends of the line."""
+        if not self.scale_dt:
+            return
+        model, faults = state.model, []
+        if not hasattr(model, "dt"):
+            raise InputError(f"TargetSeqLenScheduler.scale_dt: {type(model).__name__} has no dt; leave scale_dt out")
+        dt = float(model.dt)
+        time = self.time if self.time is not None else dt * self.end_len
+        for name, steps in (("start_len", self.start_len), ("end_len", self.end_len)):
+            try:
+                model.dt = time / steps
+            except InputError as error:
+                faults += [
+                    f"TargetSeqLenScheduler.{name}: {steps} steps in {time:g} ns: {each}" for each in error.faults
+                ]
+        model.dt = dt
+        if faults:
+            raise InputError(faults)
 
     def on_epoch_begin(self, state: TrainingState) -> None:
         """Set the length of the epoch."""
@@ -243,7 +255,7 @@ class TargetSeqLenScheduler(_Span):
 
 
 @register("callback", "time_pooling_scale", "TimePoolingScaleScheduler")
-class TimePoolingScaleScheduler(_Span):
+class TimePoolingScaleScheduler(Span):
     """Let the factor behind a model's pooling over time go from ``start`` to ``end``, in a straight line (S0.C10).
 
     Args:
@@ -288,19 +300,20 @@ def _scale_of(state: TrainingState) -> str:
 class StatefulTraining(Callback):
     """Begin every batch from where one example of the batch before ended; the first of an epoch from rest (S0.C9).
 
-    The model has ``initial_state``: None, or the currents (n,) that all examples of the next batch begin with.
+    Needs a model with ``initial_state``. Of a twin the whole state goes on: currents, fluxes of detectors, light on its way, somas
+    that are held. Of a model whose runs have no ``end`` it is the last currents. Validation begins from rest.
 
     Args:
         sample_selection: which example: ``random``, ``first`` or ``last``.
     """
 
-    reads = ("states",)
+    reads = ("end",)
 
     def __init__(self, sample_selection: str = "random"):
         faults = Faults("StatefulTraining")
         self.selection = faults.choice("sample_selection", sample_selection, ("random", "first", "last"))
         faults.done()
-        self._held: np.ndarray | None = None
+        self._held: Any = None
 
     def on_train_begin(self, state: TrainingState) -> None:
         """See that the model can begin elsewhere."""
@@ -308,30 +321,32 @@ class StatefulTraining(Callback):
 
     def on_epoch_begin(self, state: TrainingState) -> None:
         """Begin from rest, or from where a continued run stood."""
-        state.model.initial_state = self._held if state.batch > 0 else None
+        if state.batch == 0:
+            self._held = None
+
+    def on_batch_begin(self, state: TrainingState) -> None:
+        """Begin all examples of the batch where that one ended."""
+        state.model.initial_state = carried.shared(self._held, state.examples or 1)
 
     def on_batch_end(self, state: TrainingState) -> None:
-        """Take the end of one example."""
-        if state.run.states is None:
-            raise InputError("StatefulTraining: the model's runs have no states; take another model")
-        count = len(state.run.states)
+        """Take the end of one example; whoever looks at the model meanwhile finds it at rest."""
+        end = carried.ended(state.run)
+        if end is None:
+            raise InputError("StatefulTraining: the model's runs have neither end nor states; take another model")
+        count = len(state.run.outputs)
         k = {"first": 0, "last": count - 1}.get(self.selection, -1)
         if k < 0:
             k = int(stream(state.seed, "stateful", state.epoch, state.batch).integers(count))
-        self._held = np.array(state.run.states[k, -1])
-        state.model.initial_state = self._held
-
-    def on_train_end(self, state: TrainingState) -> None:
-        """Leave the model as it was."""
+        self._held = carried.one(end, k)
         state.model.initial_state = None
 
     def state_dict(self) -> dict[str, Any]:
-        """The currents that the next batch begins with."""
-        return {"held": self._held}
+        """Where the next batch begins."""
+        return {"held": carried.plain(self._held)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on."""
-        self._held = state["held"]
+        self._held = carried.restored(state["held"])
 
 
 def _weights(state: TrainingState, name: str, who: str) -> dict[str, float]:

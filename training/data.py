@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike
 
 from soen_event.errors import InputError, nearest
 from training.address import checked_seed, stream
+from training.arguments import existing
 from training.checkpoint import replace_bytes
 
 __all__ = ["DataLoader", "Dataset", "as_loader", "load", "resample", "save", "split"]
@@ -308,10 +309,7 @@ def load(path: str | os.PathLike[str], part: str | None = None, *, cache: bool =
     """
     import h5py
 
-    path = Path(path)
-    if not path.is_file():
-        beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise InputError(f"{path}: there is no such file{nearest(path.name, beside)}; give an HDF5 file")
+    path = existing(path, "an HDF5 file")
     try:
         file = h5py.File(path, "r")
     except OSError as error:

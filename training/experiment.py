@@ -1,24 +1,21 @@
-"""What a configuration makes: data, model, trainer, a folder with results; and sweeps over many configurations."""
+"""What a configuration makes: data, model, trainer, and a folder with results."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from itertools import product
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from hardware import montecarlo
 from soen_event.errors import InputError
 from soen_event.network import Network
 from training import checkpoint
+from training.blocks import Config, Distillation
+from training.blocks import Model as ModelOptions
 from training.callbacks import (
     CSVLogger,
     EarlyStopping,
@@ -29,17 +26,8 @@ from training.callbacks import (
     TensorBoardLogger,
     TimeLimit,
 )
-from training.config import (
-    Config,
-    Distillation,
-    callback_of,
-    changed_model,
-    load,
-    loss_of,
-    parallel_of,
-    read,
-    recipe_of,
-)
+from training.choices import callback_of, changed_model, loss_of, parallel_of, recipe_of, twin_faults
+from training.config import load, read
 from training.data import DataLoader, Dataset, split
 from training.datasets import prepare
 from training.loop import Trainer
@@ -48,7 +36,7 @@ from training.named import made
 from training.parallel import DataParallel
 from training.stored import put_parameters
 
-__all__ = ["Outcome", "Sweep", "data_of", "network_of", "run", "sweep", "teacher_of"]
+__all__ = ["Outcome", "data_of", "network_of", "run", "teacher_of"]
 
 Factory = Callable[[Config, dict[str, Dataset]], Model]
 
@@ -146,7 +134,7 @@ def _lessons(
     try:
         found, _ = lessons_for(
             teacher, splits, recipe_of(config), distillation.lessons, batch_size=distillation.batch_size,
-            dt=config.model.options.get("dt", config.model.dt), parts=parts_of(loss_of(config, [])),
+            dt=config.model.dt, parts=parts_of(loss_of(config, [])),
             cache=distillation.cache, progress=config.logging.progress,
         )  # fmt: skip
     except InputError as error:
@@ -206,30 +194,31 @@ def _twin(config: Config, splits: dict[str, Dataset]) -> Model:
     from training.twin import Twin
 
     chosen = config.model
-    options = {"dt": chosen.dt, "dtype": chosen.dtype, **chosen.options}
+    options = {name: getattr(chosen, name) for name in ("dt", "dtype", "noise", "perturb", "checkpoint", "keep_states")}
     if chosen.readout is not None:
         options["readout"] = chosen.readout
-    if chosen.pooling is not None:
-        options["pooling"] = _pooling(chosen.pooling)
-    if chosen.surrogate is not None:
-        faults: list[str] = []
-        options["surrogate"] = made("surrogate", chosen.surrogate, faults)
-        if faults:
-            raise InputError([f"model.surrogate: {fault}" for fault in faults])
+    if config.training.use_tbptt:
+        options["truncate"] = config.training.tbptt_steps
+    faults = twin_faults(chosen)
+    for kind in ("pooling", "surrogate"):
+        if (given := getattr(chosen, kind)) is not None:
+            options[kind] = made(kind, given, faults)
+    if faults:
+        raise InputError(list(dict.fromkeys(faults)))
+    network = network_of(config)
     try:
-        model: Model = Twin(network_of(config), **options)
-    except TypeError as error:
-        raise InputError(f"model.options: {error}; give options of training.twin.Twin") from None
+        model: Model = Twin(network, **options, **chosen.options)
+    except InputError as error:
+        raise InputError([re.sub(r"^Twin\.(\w+)", _key_of, fault) for fault in error.faults]) from None
     return model
 
 
-def _pooling(given: str | dict[str, Any]) -> Any:
-    if isinstance(given, str):
-        return given
-    from training.readout import pooling
-
-    options = dict(given)
-    return pooling(options.pop("name", "mean"), **options)
+def _key_of(found: re.Match[str]) -> str:
+    """Where an option of the twin stands in a configuration."""
+    name = found[1]
+    if name == "truncate":
+        return "training.tbptt_steps"
+    return f"model.{name}" if name in ModelOptions.model_fields else f"model.options.{name}"
 
 
 def _one(
@@ -298,121 +287,6 @@ def _one(
     outcome = Outcome(seed, history, test, model, folder, finished)
     checkpoint.replace_bytes(folder / "result.json", (json.dumps(outcome.as_dict(), indent=1) + "\n").encode())
     return outcome
-
-
-# ---------------------------------------------------------------------------------------------- sweeps
-
-
-@dataclass
-class Sweep:
-    """What a sweep found. ``rows``: one for every point, the best first: its overrides, mean, and interval of the mean.
-
-    ``results``: everything, as :class:`hardware.montecarlo.Results`.
-    """
-
-    monitor: str
-    mode: str
-    rows: list[dict[str, Any]]
-    results: montecarlo.Results
-
-    @property
-    def best(self) -> dict[str, Any]:
-        """The overrides of the best point."""
-        best: dict[str, Any] = self.rows[0]["overrides"]
-        return best
-
-    def __str__(self) -> str:
-        lines = [f"{self.monitor:>12}  {'95 % of the mean':>20}  overrides"]
-        for row in self.rows:
-            told = " ".join(f"{key}={value}" for key, value in row["overrides"].items())
-            lines.append(f"{row['mean']:12.5g}  {row['low']:9.4g} to {row['high']:7.4g}  {told}")
-        return "\n".join(lines)
-
-
-def sweep(
-    config: Config | Mapping[str, Any],
-    grid: Mapping[str, Sequence[Any]],
-    seeds: Iterable[int] = (0, 1, 2),
-    *,
-    monitor: str = "val_loss",
-    mode: str = "min",
-    path: str | os.PathLike[str] | None = None,
-    workers: int | None = None,
-    resamples: int = 2000,
-) -> Sweep:
-    """Run a configuration at every point of a grid with every seed, and rank the points (S2.33).
-
-    Args:
-        config: what is varied, or its plain data; repeats and log files are left out.
-        grid: values by dotted key, such as ``{"training.optimizer.lr": [0.01, 0.001]}``.
-        seeds: of the runs.
-        monitor: by its value in the last epoch points are ranked; ``mode`` "min" or "max".
-        path: a file (.jsonl) that keeps what is done: a sweep that was killed goes on.
-        workers: processes.
-        resamples: of the bootstrap that gives the interval of each mean; it is seeded.
-
-    Raises:
-        InputError: an unknown key or value in the grid (before anything runs), or a metric that is not there.
-    """
-    base = config.plain() if isinstance(config, Config) else dict(config)
-    if not grid or not all(
-        isinstance(values, Sequence) and not isinstance(values, str) and values for values in grid.values()
-    ):
-        raise InputError("sweep.grid: give lists of values by key, such as {'training.optimizer.lr': [0.1, 0.01]}")
-    if mode not in ("min", "max"):
-        raise InputError(f"sweep.mode: {mode!r} is unknown; give 'min' or 'max'")
-    quiet = {"training.num_repeats": 1, "logging.csv": False, "logging.checkpoints": False, "logging.progress": False}
-    points, faults = [], []
-    for values in product(*grid.values()):
-        overrides = dict(zip(grid, values, strict=True))
-        try:
-            read(base, _texts({**quiet, **overrides}), place="sweep")
-        except InputError as error:
-            faults += error.faults
-        points.append({"overrides": overrides, "config": base, "monitor": monitor})
-    if faults:
-        raise InputError(list(dict.fromkeys(faults)))
-    results = montecarlo.run(_evaluate, points, seeds, path, workers=workers, progress=False)
-    rows = []
-    rng = np.random.default_rng(0)
-    for k, point in enumerate(points):
-        values_ = results.array(monitor)[k]
-        draws = values_[rng.integers(len(values_), size=(resamples, len(values_)))].mean(axis=1)
-        low, high = np.quantile(draws, [0.025, 0.975]).tolist()
-        rows.append(
-            {
-                "overrides": point["overrides"],
-                "mean": float(values_.mean()),
-                "low": low,
-                "high": high,
-                "values": values_.tolist(),
-            }
-        )
-    rows.sort(key=lambda row: row["mean"] if mode == "min" else -row["mean"])
-    return Sweep(monitor, mode, rows, results)
-
-
-def _texts(overrides: Mapping[str, Any]) -> list[str]:
-    return [f"{key}={json.dumps(value)}" for key, value in overrides.items()]
-
-
-def _evaluate(point: Mapping[str, Any], seed: int) -> dict[str, float]:
-    """One run of a sweep, in a folder of its own."""
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        quiet = {
-            "training.num_repeats": 1,
-            "logging.csv": False,
-            "logging.checkpoints": False,
-            "logging.progress": False,
-        }
-        texts = _texts({**quiet, **point["overrides"], "seed": seed, "logging.folder": folder})
-        outcome = run(read(point["config"], texts))[0]
-    last = {name: float(value) for name, value in outcome.history[-1].items() if isinstance(value, int | float)}
-    if point["monitor"] not in last:
-        raise InputError(f"sweep.monitor: {point['monitor']!r} is no metric; there are {sorted(last)}")
-    return last
 
 
 def _finite(value: Any) -> Any:

@@ -17,12 +17,14 @@ from soen_event.physics.random import part_key
 from training.address import checked_seed, stream
 from training.arguments import Faults, matching
 from training.batching import as_batches
+from training.curriculum import Span, along
 from training.hooks import Callback, TrainingState
 from training.registry import register
 
 __all__ = ["ConnectionNoise", "NoiseAnnealing", "QATStraightThrough", "QuantizedAccuracy", "levels_of"]
 
 Names = str | Iterable[str] | None
+_SHARES = ("weights", "J", "tau", "threshold")  # what a twin perturbs by a share
 _SCHEMES: dict[str, Any] = {
     "pow2": Levels.bits,
     "pow2+1": Levels.bits_with_zero,
@@ -251,7 +253,7 @@ class ConnectionNoise(Callback):
 
 
 @register("callback", "noise_annealing", "NoiseAnnealing", "NoiseAnnealingCallback")
-class NoiseAnnealing(Callback):
+class NoiseAnnealing(Span):
     """Let the size of a model's noise go from one value to another, in a straight line over epochs (S0.C5).
 
     Args:
@@ -260,6 +262,8 @@ class NoiseAnnealing(Callback):
         start_value, end_value: 0 or above.
         start_epoch, end_epoch: where the line begins and ends; None: the last epoch.
         per_step: move with every batch; otherwise with every epoch.
+        relative: values are shares of the mean magnitude of what the noise is added to: the parameter ``key`` (of flux: ``phi_offset``).
+            Not for what the twin perturbs in shares already: weights, J, tau, threshold.
         percent_of_param: name of a parameter: values are percents of its mean magnitude.
     """
 
@@ -272,17 +276,22 @@ class NoiseAnnealing(Callback):
         start_epoch: int = 0,
         end_epoch: int | None = None,
         per_step: bool = True,
+        relative: bool = False,
         percent_of_param: str | None = None,
     ):
         faults = Faults("NoiseAnnealing")
         self.key, self.target = key, faults.choice("target", target, ("noise", "perturb"))
         self.start_value = faults.number("start_value", start_value, least=0.0)
         self.end_value = faults.number("end_value", end_value, least=0.0)
-        self.start_epoch = faults.whole("start_epoch", start_epoch)
-        self.end_epoch = None if end_epoch is None else faults.whole("end_epoch", end_epoch, least=self.start_epoch)
-        self.per_step = faults.flag("per_step", per_step)
+        self._take(faults, start_epoch, end_epoch, per_step)
+        if faults.flag("relative", relative) and percent_of_param is not None:
+            faults.add("relative", f"and percents of {percent_of_param!r} are two units; leave one out")
+        if relative and target == "perturb" and key in _SHARES:
+            faults.add("relative", f"perturb[{key!r}] is a share already; leave relative out")
         faults.done()
-        self.percent_of_param = percent_of_param
+        self.unit = percent_of_param if not relative else {"phi": "phi_offset"}.get(key, key)
+        """Name of the parameter in whose mean magnitude values are told, or None."""
+        self.scale = 1.0 if relative else 0.01
 
     def on_train_begin(self, state: TrainingState) -> None:
         """See that the model has this noise."""
@@ -292,40 +301,48 @@ class NoiseAnnealing(Callback):
             raise InputError(
                 f"NoiseAnnealing.target: {kind} has no {self.target}, a dict of sizes by name; take another model"
             )
-        if self.key not in sizes:
+        known = _kinds(state.model, self.target) or sizes
+        if self.key not in known:
             raise InputError(
-                f"NoiseAnnealing.key: {self.key!r} is no {self.target}{nearest(self.key, sizes)}; there are {sorted(sizes)}"
+                f"NoiseAnnealing.key: {self.key!r} is no {self.target}{nearest(self.key, known)}; there are {sorted(known)}"
             )
-        if self.percent_of_param is not None:
-            _chosen(self.percent_of_param, state.model.parameters(), "NoiseAnnealing.percent_of_param")
+        if self.unit is not None:
+            _chosen(self.unit, _values(state.model), "NoiseAnnealing.percent_of_param")
 
     def on_epoch_begin(self, state: TrainingState) -> None:
         """Set the size of the epoch."""
-        self._set(state, float(state.epoch))
+        self._set(state, False)
 
     def on_batch_begin(self, state: TrainingState) -> None:
         """Set the size of the batch."""
-        if self.per_step and state.batches:
-            self._set(state, state.epoch + state.batch / state.batches)
+        if self.per_step:
+            self._set(state, True)
 
     def on_epoch_end(self, state: TrainingState) -> None:
         """Tell the size."""
         state.metrics[f"{self.target}/{self.key}"] = float(getattr(state.model, self.target)[self.key])
 
-    def _set(self, state: TrainingState, now: float) -> None:
-        value = line(now, self.start_epoch, self.end_epoch, state.epochs, self.start_value, self.end_value)
-        if self.percent_of_param is not None:
-            value *= 0.01 * float(np.abs(state.model.parameters()[self.percent_of_param]).mean())
+    def _set(self, state: TrainingState, per_step: bool) -> None:
+        p = along(state, self.start_epoch, self.end_epoch, per_step)
+        value = self.start_value + (self.end_value - self.start_value) * p
+        if self.unit is not None:
+            value *= self.scale * float(np.abs(_values(state.model)[self.unit]).mean())
         getattr(state.model, self.target)[self.key] = value
 
 
-def line(now: float, first: float, last: float | None, epochs: int | None, start: float, end: float) -> float:
-    """A straight line from ``start`` at epoch ``first`` to ``end`` at epoch ``last`` (by default the last of the run), level outside."""
-    until = last if last is not None else max((epochs or 1) - 1, first)
-    share = 1.0 if until <= first else (now - first) / (until - first)
-    if now < first:
-        share = 0.0
-    return start + (end - start) * min(max(share, 0.0), 1.0)
+def _kinds(model: Any, target: str) -> tuple[str, ...]:
+    """Names of the noise that a twin can have, whatever it has now; none of another model."""
+    from training.twin import NAMES, NOISY, Twin
+
+    if not isinstance(model, Twin):
+        return ()
+    return NOISY if target == "noise" else tuple(name for name in NAMES if name != "delay")
+
+
+def _values(model: Any) -> Mapping[str, np.ndarray]:
+    """Parameters of a model; of a twin also those that are not trained."""
+    network = getattr(model, "network", None)
+    return {**(network.parameters() if network is not None else {}), **model.parameters()}
 
 
 def _chosen(names: Names, parameters: Mapping[str, np.ndarray], place: str) -> list[str]:

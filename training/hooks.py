@@ -51,7 +51,7 @@ class TrainingState:
 
     Attributes:
         epoch: from 0. ``epochs``: number at which the run ends.
-        batch: from 0, within the epoch. ``batches``: of an epoch, or None.
+        batch: from 0, within the epoch. ``batches``: of an epoch, or None. ``examples``: of this batch.
         step: updates of the weights so far. ``stepped``: whether this batch ended with one.
         metrics: values by name. At the end of a batch: ``loss``. At the end of an epoch also the means, ``val_...`` and ``lr``.
         learning_rate: of the optimizer.
@@ -65,7 +65,7 @@ class TrainingState:
 
     def __init__(self, **values: Any):
         held: dict[str, Any] = {
-            "epoch": 0, "epochs": None, "batch": 0, "batches": None, "step": 0, "stepped": False, "metrics": {},
+            "epoch": 0, "epochs": None, "batch": 0, "batches": None, "examples": None, "step": 0, "stepped": False, "metrics": {},
             "learning_rate": None, "should_stop": False, "model": None, "optimizer": None, "trainer": None, "run": None,
             "targets": None, "seed": 0,
         }  # fmt: skip
@@ -88,6 +88,7 @@ class TrainingState:
     epochs: int | None
     batch: int
     batches: int | None
+    examples: int | None
     step: int
     stepped: bool
     metrics: dict[str, Any]
@@ -109,7 +110,7 @@ class Callback:
     """Base of callbacks: override the hooks that are needed; those that are not cost nothing.
 
     ``on_epoch_begin`` is called once more when a run is continued in the middle of an epoch, after :meth:`load_state_dict`.
-    ``reads``: what of ``state.run`` it looks at beside the outputs, "states" or "spikes"; workers (:mod:`training.parallel`) send
+    ``reads``: what of ``state.run`` it looks at beside the outputs, "states", "spikes" or "end"; workers (:mod:`training.parallel`) send
     nothing else.
     """
 

@@ -106,7 +106,9 @@ class Imitation(Bounded):
         part = self.taught
         course = getattr(run, part)
         if course is None:
-            raise InputError(f"{self.name}.{part}: the model gives none; use a model that does, such as the twin")
+            raise InputError(
+                f"{self.name}.{part}: the model gives none; use one that does, such as a twin with keep_states"
+            )
         chosen, _ = columns(model, part, self.loops, course.shape[-1], self.name)
         if wanted.ndim != 3 or wanted.shape[-1] != len(chosen) or len(wanted) != len(course):
             raise InputError(

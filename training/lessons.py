@@ -26,6 +26,7 @@ import numpy as np
 
 from soen_event.errors import InputError, checked_path, nearest
 from training import data
+from training.arguments import existing
 from training.data import Dataset
 
 __all__ = ["PARTS", "Lesson", "Lessons", "Summary", "load", "meta_of", "validate"]
@@ -190,10 +191,7 @@ def splits_of(file: Any, name: str, cache: bool) -> dict[str, Lessons]:
 def _opened(path: str | os.PathLike[str]) -> Any:
     import h5py
 
-    path = checked_path(path, "lessons.path")
-    if not path.is_file():
-        beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise InputError(f"{path}: there is no such file{nearest(path.name, beside)}; give a file of lessons")
+    path = existing(checked_path(path, "lessons.path"), "a file of lessons")
     try:
         return h5py.File(path, "r")
     except OSError as error:

@@ -21,6 +21,7 @@ import numpy as np
 from soen_event.errors import InputError
 from training import checkpoint
 from training.address import checked_seed, stream
+from training.arguments import Faults
 from training.batching import as_batches, length, numbered, signature
 from training.clipping import clip_by_global_norm, clip_by_value
 from training.data import Dataset, with_steps
@@ -96,28 +97,19 @@ class Trainer:
         progress: bool | None = None,
         parallel: DataParallel | None = None,
     ):
-        faults: list[str] = []
+        judged = Faults("Trainer")
         if not isinstance(model, Model):
-            faults.append(
-                f"Trainer.model: {type(model).__name__} has no parameters, bounds, forward and backward; give a model"
-            )
-        if isinstance(accumulate, bool) or not isinstance(accumulate, int) or accumulate < 1:
-            faults.append(f"Trainer.accumulate: {accumulate!r} is out of range; give a whole number from 1")
+            judged.add("model", f"{type(model).__name__} has no parameters, bounds, forward and backward; give a model")
+        judged.whole("accumulate", accumulate, least=1)
         for name, value in (("clip_norm", clip_norm), ("clip_value", clip_value)):
-            if value is not None and not (isinstance(value, int | float) and value > 0):
-                faults.append(f"Trainer.{name}: {value!r} is out of range; give a number above 0, or None")
-        self.model, self.accumulate = model, accumulate
-        self.clip_norm, self.clip_value, self.check_finite, self.progress = (
-            clip_norm,
-            clip_value,
-            check_finite,
-            progress,
-        )
+            if value is not None:
+                judged.number(name, value, above=0.0)
         if parallel is not None and not isinstance(parallel, DataParallel):
-            faults.append(
-                f"Trainer.parallel: {parallel!r} shares no work; give DataParallel(workers=2, shards=4), or None"
-            )
-        self.parallel = parallel
+            judged.add("parallel", f"{parallel!r} shares no work; give DataParallel(workers=2, shards=4), or None")
+        self.model, self.accumulate, self.parallel = model, accumulate, parallel
+        self.clip_norm, self.clip_value = clip_norm, clip_value
+        self.check_finite, self.progress = check_finite, progress
+        faults = judged.found
         self.optimizer = made("optimizer", optimizer, faults)
         self.loss = made("loss", loss, faults)
         every = made_metrics(metrics, faults)
@@ -143,7 +135,9 @@ class Trainer:
         self._sums: dict[str, float] = {}
         self._buffers: dict[str, np.ndarray] = {}
         self._hidden: dict[str, np.ndarray] = {}
-        self._group: list[tuple[int, np.ndarray, Any]] = []  # micro-batches of this update, where they are wanted again
+        self._group: list[
+            tuple[int, np.ndarray, Any, Any]
+        ] = []  # micro-batches of this update, and how they began, for SAM
         self._last: Path | None = None
         self.val_data: Any = None
         self.timings: dict[str, float] = {}
@@ -201,8 +195,10 @@ class Trainer:
             InputError: data or options that do not fit, or a checkpoint of another run.
             Diverged: the loss or a gradient is not finite.
         """
-        if epochs is not None and (isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1):
-            raise InputError(f"Trainer.fit.epochs: {epochs!r} is out of range; give a whole number from 1")
+        if epochs is not None:
+            judged = Faults("Trainer.fit")
+            judged.whole("epochs", epochs, least=1)
+            judged.done()
         loader = as_batches(train_data, batch_size, self.seed, shuffle=True)
         val = None if val_data is None else as_batches(val_data, max(batch_size, 256), 0, shuffle=False)
         self._signature = {**signature(loader), "seed": self.seed, "accumulate": self.accumulate}
@@ -250,7 +246,7 @@ class Trainer:
         waiting, examples, clock = 0, 0, perf_counter()
         for number, last, (x, y) in numbered(loader.batches(self.epoch, start), start, length(loader)):
             clock = self._spent("data", clock)
-            state._set(batch=number, stepped=False)
+            state._set(batch=number, examples=len(x), stepped=False)
             callbacks.on_batch_begin(state)
             clock = self._spent("callbacks", clock)
             count, gradients = self._one_batch(x, y, callbacks)
@@ -297,7 +293,7 @@ class Trainer:
         state = self._state
         x, y = self.shaped(x, y)
         if getattr(self.optimizer, "needs_second_gradient", False):
-            self._group.append((state.batch, x, y))
+            self._group.append((state.batch, x, y, getattr(self.model, "initial_state", None)))
         value, gradients, run = self._pass(state.batch, x, y, callbacks)
         if self.check_finite:
             self._check(value, gradients)
@@ -405,7 +401,9 @@ class Trainer:
         """The gradients of the same batches, with the same noise, at the parameters as they are now (SAM)."""
         total: dict[str, np.ndarray] = {}
         examples = 0
-        for number, x, y in self._group:
+        for number, x, y, start in self._group:
+            if hasattr(self.model, "initial_state"):
+                self.model.initial_state = start
             value, gradients, _ = self._pass(number, x, y, callbacks)
             if self.check_finite:
                 self._check(value, gradients)

@@ -39,7 +39,7 @@ import numpy as np
 
 from hardware import workers as processes
 from soen_event.errors import InputError, nearest
-from training import worker
+from training import carried, worker
 from training.arguments import Faults
 from training.carrier import Carrier, Ticket
 from training.evaluate import state_of_loss
@@ -50,7 +50,7 @@ from training.worker import Address, Part, Setting, Share, settings
 
 __all__ = ["DataParallel", "ShardedLossWarning", "WorkerDied", "settings"]
 
-_FIELDS = ("outputs", "states", "spikes")
+_FIELDS = ("outputs", "states", "spikes", "end")
 
 
 class ShardedLossWarning(UserWarning):
@@ -150,7 +150,7 @@ class DataParallel:
             targets: what the loss wants; arrays with B samples first.
             address: of random numbers, see :func:`training.address.stream`; the shard's number is added.
             timings: the seconds that this takes are added, divided as they are in the shards.
-            keep: "states", "spikes": what the run has beside outputs.
+            keep: "states", "spikes", "end": what the run has beside outputs.
 
         Returns:
             the weighted mean of the shards' losses and its parts; gradients in the parameters' dtypes; the run, without a tape.
@@ -165,13 +165,19 @@ class DataParallel:
         kept = tuple(dict.fromkeys(("outputs", *keep)))
         if not set(kept) <= set(_FIELDS):
             raise InputError(
-                f"DataParallel.keep: {kept} has what no run sends{nearest(kept[-1], _FIELDS)}; name states or spikes"
+                f"DataParallel.keep: {kept} has what no run sends{nearest(kept[-1], _FIELDS)}; name states, spikes or end"
             )
+        setting = self._setting(model, loss)
+        held = setting.settings.get("initial_state")
+        starts = [carried.cut(held, low, high, len(inputs)) for low, high in bounds]
+        if all(each is held for each in starts):  # what all examples share goes with the settings
+            starts = []
+        else:
+            del setting.settings["initial_state"]
         parts = [
-            self._part(inputs, targets, bounds, chunk, tuple(address), kept)
+            self._part(inputs, targets, bounds, starts, chunk, tuple(address), kept)
             for chunk in cut(len(bounds), self._tasks(len(bounds)))
         ]
-        setting = self._setting(model, loss)
         shares: list[Share] = []
         with self._limited():
             for share in self._done(worker.backward, setting, [(part,) for part in parts]):
@@ -179,7 +185,7 @@ class DataParallel:
         known = {node: sums for share in shares for node, sums in share.sums.items()}
         sums = total((0, len(bounds)), lambda k: known[(k, k + 1)], known, Sums.add)
         runs = [run for share in shares for run in share.runs]
-        run = Run(inputs=inputs, **{name: _joined(runs, name) for name in _FIELDS})  # type: ignore[arg-type]
+        run = Run(inputs=inputs, **{name: _joined(runs, name) for name in _FIELDS})
         if len(bounds) > 1:
             self._judge_function(loss, run.outputs, targets, bounds)
         if timings is not None:
@@ -226,23 +232,21 @@ class DataParallel:
 
     def close(self) -> None:
         """End the processes of its own when they have done what they do; the next step starts new ones."""
-        self.renew()
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.shutdown()
-        self._carrier.close()
-        self._carrier = Carrier()  # what is still on its way belongs to the old one
+        self._end(ProcessPoolExecutor.shutdown)
 
     def abort(self) -> None:
         """End the processes of its own at once."""
+        self._end(processes.stop)
+
+    # ---- how it is done
+
+    def _end(self, stop: Callable[[ProcessPoolExecutor], Any]) -> None:
         self.renew()
         pool, self._pool = self._pool, None
         if pool is not None:
-            processes.stop(pool)
+            stop(pool)
         self._carrier.close()
         self._carrier = Carrier()  # what is still on its way belongs to the old one
-
-    # ---- how it is done
 
     def _tasks(self, most: int) -> int:
         if self.workers is None:
@@ -250,14 +254,21 @@ class DataParallel:
         return min(self.workers, most)
 
     def _part(
-        self, x: np.ndarray, y: Any, bounds: list[Node], chunk: Node, address: Address, keep: tuple[str, ...]
+        self,
+        x: np.ndarray,
+        y: Any,
+        bounds: list[Node],
+        starts: list[Any],
+        chunk: Node,
+        address: Address,
+        keep: tuple[str, ...],
     ) -> Part:
         shards = [
             (k, np.ascontiguousarray(x[low:high]), taken(y, low, high, len(x)))
             for k, (low, high) in enumerate(bounds[chunk[0] : chunk[1]], chunk[0])
         ]
         inside = list(nodes((0, len(bounds)), chunk))
-        return Part(shards, inside, len(bounds), address, self.shards > 1, keep)
+        return Part(shards, inside, len(bounds), address, self.shards > 1, keep, starts[chunk[0] : chunk[1]])
 
     def _setting(self, model: Any, loss: Any) -> Setting:
         """What goes with every task now; the model itself is packed when it or the loss is another one."""
@@ -375,6 +386,6 @@ class DataParallel:
         warnings.warn(text, ShardedLossWarning, stacklevel=4)
 
 
-def _joined(runs: list[dict[str, np.ndarray]], name: str) -> np.ndarray | None:
+def _joined(runs: list[dict[str, Any]], name: str) -> Any:
     found = [run[name] for run in runs if name in run]
-    return np.concatenate(found) if found else None
+    return carried.joined(found) if found else None

@@ -79,7 +79,8 @@ def get(kind: str, name: str) -> Any:
     """
     held = _known(kind)
     if name not in held:
-        raise InputError(f"{kind}: {name!r} is not known{nearest(str(name), held)}; known: {', '.join(sorted(held))}")
+        hint = nearest(str(name), held)
+        raise InputError(f"{kind}: {name!r} is not known{hint}; " + ("correct it" if hint else _listed(held)))
     return held[name]
 
 
@@ -96,6 +97,14 @@ def _known(kind: str) -> dict[str, Any]:
         for home in _HOMES.get(kind, ()):
             import_module(f"training.{home}")
     return held
+
+
+def _listed(held: dict[str, Any]) -> str:
+    """The names, each thing once: under that which stands first."""
+    once: dict[int, str] = {}
+    for name, thing in held.items():
+        once.setdefault(id(thing), name)
+    return f"known: {', '.join(sorted(once.values()))}"
 
 
 def _of(kind: str) -> dict[str, Any]:

@@ -155,6 +155,11 @@ def generate_teacher_trajectories(
 
 
 def recipe_of(options: Mapping[str, Any]) -> Recipe:
+    """The recipe of options by name.
+
+    Raises:
+        InputError: an option that there is not, or one out of its range.
+    """
     known = list(Recipe.__dataclass_fields__)
     faults = [f"lessons.{name}: there is no such option{nearest(name, known)}" for name in options if name not in known]
     if faults:

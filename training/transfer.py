@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hardware.agreement import Agreement, agreement
 from soen_event.errors import InputError, nearest
+from training.arguments import Faults
 
 if TYPE_CHECKING:
     from soen_event.network import Network
@@ -95,7 +96,11 @@ def compare(
         InputError: samples that do not fit the twin or cannot be light, labels without answers, or what the engine refuses.
     """
     inputs, photons, span = _both(twin, samples, duration)
-    whole = _whole(batch, "compare.batch")
+    judged = Faults("compare")
+    whole = judged.whole("batch", batch, least=1)
+    if not twin.keep_states:
+        judged.add("twin", "its runs give no currents and spikes; set twin.keep_states = True")
+    judged.done()
     columns = _loops(twin, loops)
     network = deployed(twin) if network is None else network
     steps: list[Array] = []
@@ -283,9 +288,3 @@ def _loops(twin: Twin, loops: Iterable[str] | None) -> tuple[str, ...]:
     if faults:
         raise InputError(faults)
     return chosen
-
-
-def _whole(value: Any, place: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise InputError(f"{place}: {value!r} is out of range; give a whole number from 1 up")
-    return int(value)

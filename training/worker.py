@@ -22,6 +22,7 @@ import numpy as np
 
 from soen_event.errors import InputError
 from training.address import stream
+from training.carried import ended
 from training.gradients import loss_and_gradients
 from training.model import LossValue, Run
 from training.shards import Node, Sums, total
@@ -79,6 +80,8 @@ class Part:
     address: Address
     numbered: bool
     keep: tuple[str, ...]
+    starts: list[Any]
+    """How each shard begins, where its examples have starts of their own; else empty."""
 
 
 @dataclass
@@ -86,7 +89,7 @@ class Share:
     """What comes back: sums by node, and the runs of the shards in order."""
 
     sums: dict[Node, Sums]
-    runs: list[dict[str, np.ndarray]]
+    runs: list[dict[str, Any]]
 
 
 _held = threading.local()  # a model is for one thread: its parameters are written into it
@@ -128,6 +131,7 @@ def _alone() -> Iterator[None]:
 
 
 def forget(token: str) -> None:
+    """This thread's copy of the model of this token is not needed any more."""
     _held.__dict__.get("models", {}).pop(token, None)
 
 
@@ -138,13 +142,14 @@ def backward(setting: Setting, part: Part) -> Share | None:
         return None
     model, loss = held
     first = part.shards[0][0]
-    runs: list[dict[str, np.ndarray]] = []
+    runs: list[dict[str, Any]] = []
 
     def leaf(number: int) -> Sums:
         k, x, y = part.shards[number - first]
         seconds: dict[str, float] = {}
         rng = stream(*part.address, "shard", k) if part.numbered else stream(*part.address)
-        _apply(model, setting.settings)  # for each shard: a run may move what it began with
+        start = {"initial_state": part.starts[number - first]} if part.starts else {}
+        _apply(model, {**setting.settings, **start})  # for each shard: a run may move what it began with
         try:
             value, gradients, run = loss_and_gradients(model, loss, x, y, rng, seconds)
         except Exception as error:
@@ -177,9 +182,11 @@ def forward(
     return told, np.array(run.outputs)
 
 
-def _copied(run: Run, keep: tuple[str, ...]) -> dict[str, np.ndarray]:
+def _copied(run: Run, keep: tuple[str, ...]) -> dict[str, Any]:
     """What goes back; copies, since a model may write its arrays anew."""
-    return {name: np.array(getattr(run, name)) for name in keep if getattr(run, name) is not None}
+    found = {name: np.array(getattr(run, name)) for name in keep if name != "end" and getattr(run, name) is not None}
+    end = ended(run) if "end" in keep else None
+    return found if end is None else {**found, "end": copy.deepcopy(end)}
 
 
 def _sendable(error: Exception, where: str) -> Exception:

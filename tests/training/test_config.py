@@ -17,6 +17,7 @@ from soen_event import cli
 from soen_event.errors import InputError
 from training import config as configuration
 from training import experiment
+from training.sweeps import sweep
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted((ROOT / "examples/configs").glob("*.yaml"))
@@ -179,19 +180,19 @@ def test_s2_33_sweep_ranks_points_and_goes_on_after_a_kill(tmp_path, monkeypatch
     monkeypatch.setattr(experiment, "_twin", tiny)
     chosen = configuration.load(written(tmp_path), ["training.max_epochs=2"])
     grid = {"training.optimizer.lr": [0.02, 1e-6]}
-    found = experiment.sweep(chosen, grid, seeds=[0, 1], path=tmp_path / "sweep.jsonl")
+    found = sweep(chosen, grid, seeds=[0, 1], path=tmp_path / "sweep.jsonl")
     assert found.best == {"training.optimizer.lr": 0.02}
     assert [row["overrides"]["training.optimizer.lr"] for row in found.rows] == [0.02, 1e-6]
     row = found.rows[0]
     assert row["low"] <= row["mean"] <= row["high"]
     assert "training.optimizer.lr=0.02" in str(found)
     monkeypatch.setattr(experiment, "run", None)  # nothing is left to do
-    assert experiment.sweep(chosen, grid, seeds=[0, 1], path=tmp_path / "sweep.jsonl").rows == found.rows
-    assert experiment.sweep(chosen, grid, seeds=[0, 1], path=tmp_path / "sweep.jsonl", mode="max").best != found.best
+    assert sweep(chosen, grid, seeds=[0, 1], path=tmp_path / "sweep.jsonl").rows == found.rows
+    assert sweep(chosen, grid, seeds=[0, 1], path=tmp_path / "sweep.jsonl", mode="max").best != found.best
     with pytest.raises(InputError, match="did you mean 'optimizer'"):
-        experiment.sweep(chosen, {"training.optimiser.lr": [1.0]})
+        sweep(chosen, {"training.optimiser.lr": [1.0]})
     with pytest.raises(InputError, match="lists of values"):
-        experiment.sweep(chosen, {"seed": 3})
+        sweep(chosen, {"seed": 3})
 
 
 def test_soen_train_on_the_command_line(tmp_path, capsys, monkeypatch):

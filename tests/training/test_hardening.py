@@ -308,7 +308,7 @@ def test_s0_c9_batches_begin_where_an_example_ended(selection):
         def on_batch_end(self, state):
             ends.append(state.run.states[:, -1].copy())
 
-    t = trained([Look(), cb.StatefulTraining(selection)], 2)
+    t = trained([cb.StatefulTraining(selection), Look()], 2)
     for (batch, begin), end in zip(begins[1:], ends, strict=False):
         if batch == 0:
             assert begin is None

@@ -164,3 +164,5 @@ def test_what_it_refuses():
     ):
         with pytest.raises(se.InputError, match=told):
             compare(model, *arguments, **options)
+    with pytest.raises(se.InputError, match=r"compare\.twin: .* set twin\.keep_states = True"):
+        compare(twin(keep_states=False), x)
