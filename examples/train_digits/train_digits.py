@@ -2,7 +2,7 @@
 
     python examples/train_digits/train_digits.py [folder for the pictures] [--quick]
 
-The 64 pixels of a digit (scikit-learn's scans) send up to four photons each in 36 ns. A hundred dendrites see all pixels; ten more, a
+The 64 pixels of a digit (scikit-learn's scans) send up to six photons each in 36 ns. A hundred dendrites see all pixels; ten more, a
 digit each, see the currents of the hundred. Weights, couplings and offsets are trained by back-propagation through the time steps of the
 twin (1 ns); the answer is the dendrite with the largest mean current in 48 ns. A linear classifier on the pixels stands beside it.
 
@@ -52,20 +52,29 @@ SPREAD = Spread.only(
 
 @dataclass(frozen=True)
 class Size:
-    """How much of everything: hidden dendrites, digits to train on, epochs, those of hardening, digits to test on; chips, digits that
-    each chip and the engine with every fluxon an event reads."""
+    """How much of everything.
+
+    Args:
+        hidden: dendrites that see the pixels.
+        train, test: digits; None: all of them, 1257 and 540.
+        epochs, harden: epochs of training, and of hardening after it.
+        chips: how many are made of a network.
+        some: digits that the engine reads on each chip.
+        fluxons, fluxons_of_chip: digits that it reads with every fluxon an event, which takes long on a chip.
+    """
 
     hidden: int = HIDDEN
     train: int | None = None
-    epochs: int = 60
-    harden: int = 20
+    epochs: int = 80
+    harden: int = 24
     test: int | None = None
     chips: int = 8
-    some: int = 200
+    some: int = 100
     fluxons: int = 50
+    fluxons_of_chip: int = 10
 
 
-QUICK = Size(hidden=24, train=400, epochs=12, harden=4, test=40, chips=2, some=20, fluxons=10)
+QUICK = Size(hidden=24, train=400, epochs=12, harden=4, test=40, chips=2, some=20, fluxons=10, fluxons_of_chip=2)
 
 
 def network(hidden: int = HIDDEN, seed: int = 0) -> se.Network:
@@ -84,8 +93,8 @@ def network(hidden: int = HIDDEN, seed: int = 0) -> se.Network:
 
 
 def encode(images: np.ndarray) -> np.ndarray:
-    """(n, steps, 64): a pixel of brightness v (0 to 1) sends round(4 v) photons, evenly over three quarters of the steps."""
-    return encoded(images, "photons", STEPS, most=4, window=0.75).astype(np.float32)
+    """(n, steps, 64): a pixel of brightness v (0 to 1) sends round(6 v) photons, evenly over three quarters of the steps."""
+    return encoded(images, "photons", STEPS, most=6, window=0.75).astype(np.float32)
 
 
 def twin_of(net: se.Network, dt: float = 1.0) -> Twin:
@@ -192,7 +201,7 @@ def programmed(net: se.Network) -> se.Network:
 def chip(net: se.Network, seed: int) -> se.Network:
     """One chip: 4 bits, then the spread. Its detectors decay alike, with the area of their pulses as it was drawn.
 
-    64 decay times in a dendrite, instead of one, make the engine tens of times slower and change the answer of two digits in a thousand.
+    64 decay times in a dendrite instead of one make the engine three times slower, and change the answer to two digits in a thousand.
     """
     drawn = spread(programmed(net), SPREAD, seed=seed)
     for name, part in net.synapses.items():
@@ -242,10 +251,10 @@ class Study:
         twin = twin_of(net)
         return np.concatenate([answers(twin, self.x[k : k + 64]) for k in range(0, len(self.x), 64)])
 
-    def by_fluxons(self, net: se.Network, name: str) -> Row:
+    def by_fluxons(self, net: se.Network, name: str, digits: int) -> Row:
         """The engine with every fluxon an event."""
-        some = slice(self.size.fluxons)
-        played = play(twin_of(net), self.x[some], progress=self.bar("every fluxon", self.size.fluxons)).answers
+        some = slice(digits)
+        played = play(twin_of(net), self.x[some], progress=self.bar("every fluxon", digits)).answers
         return Row(f"{name}, every fluxon", played == self.labels[some], float(np.mean(played == self.seen(net)[some])))
 
     def chips(self, net: se.Network, name: str, engine: bool) -> Iterator[Row]:
@@ -310,14 +319,14 @@ def main(folder: str | None = None, quick: bool = False) -> None:
             "trained": [
                 Row("twin", seen == right),
                 Row("engine", played == right, float(np.mean(seen == played))),
-                study.by_fluxons(trained, "engine"),
+                study.by_fluxons(trained, "engine", size.fluxons),
                 Row("twin, 4 bits", study.seen(programmed(trained)) == right),
                 *study.chips(trained, "trained", engine=False),
             ],
             "hardened": [
                 Row("twin, 4 bits", study.seen(hardened) == right),
                 *study.chips(hardened, "hardened", engine=True),
-                study.by_fluxons(chip(hardened, 0), "engine, one of the chips"),
+                study.by_fluxons(chip(hardened, 0), "engine, one of the chips", size.fluxons_of_chip),
             ],
         }
     clock("measured", begin)
