@@ -69,9 +69,9 @@ class Size:
     harden: int = 24
     test: int | None = None
     chips: int = 8
-    some: int = 100
+    some: int = 200
     fluxons: int = 50
-    fluxons_of_chip: int = 10
+    fluxons_of_chip: int = 5
 
 
 QUICK = Size(hidden=24, train=400, epochs=12, harden=4, test=40, chips=2, some=20, fluxons=10, fluxons_of_chip=2)
@@ -221,9 +221,12 @@ class Row:
 
     @property
     def error(self) -> float:
-        """Standard error: over digits, or over chips, which are all asked the same digits."""
-        of = self.right if self.right.ndim == 1 else self.right.mean(axis=1)
-        return float(of.std(ddof=1) / np.sqrt(len(of)))
+        """Standard error: over chips, which are all asked the same digits; or over digits, as if two more had been asked and one read."""
+        if self.right.ndim == 2:
+            return float(self.right.mean(axis=1).std(ddof=1) / np.sqrt(len(self.right)))
+        number = len(self.right) + 2
+        share = (self.right.sum() + 1) / number
+        return float(np.sqrt(share * (1.0 - share) / number))
 
     def __str__(self) -> str:
         chips = f"{len(self.right)} chips x " if self.right.ndim == 2 else ""
