@@ -74,7 +74,7 @@ class Size:
     fluxons_of_chip: int = 5
 
 
-QUICK = Size(hidden=24, train=400, epochs=12, harden=4, test=40, chips=2, some=20, fluxons=10, fluxons_of_chip=2)
+QUICK = Size(hidden=32, train=800, epochs=15, harden=5, test=40, chips=2, some=20, fluxons=10, fluxons_of_chip=2)
 
 
 def network(hidden: int = HIDDEN, seed: int = 0) -> se.Network:
