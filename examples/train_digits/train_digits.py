@@ -374,7 +374,11 @@ def draw(
         share = 100 * right.mean(axis=1)
         last.plot(np.full(len(share), k) + np.linspace(-0.15, 0.15, len(share)), share, "o", alpha=0.7)
         last.hlines(share.mean(), k - 0.3, k + 0.3, color="0.3")
-    last.set_xticks(range(len(chips)), [name.replace(", ", ",\n") for name in chips])
+    told = [name if ", " in name else f"{name}, twin" for name in chips]
+    last.set_xticks(
+        range(len(chips)),
+        [f"{name}\n{right.shape[1]} digits" for name, right in zip(told, chips.values(), strict=True)],
+    )
     last.set(xlim=(-0.5, len(chips) - 0.5), ylabel="new digits read (%)", title="chips of 4 bits, 3 % spread")
     se.plotting.save(figure, folder / "training.png", overwrite=True)
     print(f"drawn to {folder / 'training.png'}")
