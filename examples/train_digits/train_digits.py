@@ -377,7 +377,10 @@ def draw(
     told = [name if ", " in name else f"{name}, twin" for name in chips]
     last.set_xticks(
         range(len(chips)),
-        [f"{name}\n{right.shape[1]} digits" for name, right in zip(told, chips.values(), strict=True)],
+        [
+            f"{name}\n{right.shape[1]} digits".replace(", ", ",\n")
+            for name, right in zip(told, chips.values(), strict=True)
+        ],
     )
     last.set(xlim=(-0.5, len(chips) - 0.5), ylabel="new digits read (%)", title="chips of 4 bits, 3 % spread")
     se.plotting.save(figure, folder / "training.png", overwrite=True)
