@@ -55,10 +55,11 @@ def finer(x: np.ndarray, times: int) -> np.ndarray:
 
 def main(samples: int = 200) -> None:
     images, labels = load_digits(return_X_y=True)
-    x = digits.encode(images / 16.0)
+    images = images / 16.0
+    x = digits.encode(images)
     train, test = train_test_split(np.arange(len(labels)), test_size=0.3, random_state=0, stratify=labels)
     twin = digits.twin_of(digits.network())
-    digits.learn(twin, x, labels, train, test)
+    digits.learn(twin, images[train], labels[train], None, digits.Size().epochs)
     net = twin.deploy()
     some = test[:samples]
     for dt in STEPS:

@@ -14,6 +14,7 @@ TRAINING = (
     "train_loop",
     "basic_training_loop",
     "own_loop",
+    "train_digits",  # takes minutes: in test_train_digits.py
 )  # in test_training_examples.py: their last digits are not fixed
 EXAMPLES = sorted(path for path in ROOT.glob("examples/*/*.out") if path.stem not in TRAINING)
 
