@@ -15,7 +15,8 @@ TRAINING = (
     "basic_training_loop",
     "own_loop",
 )  # in test_training_examples.py: their last digits are not fixed
-EXAMPLES = sorted(path for path in ROOT.glob("examples/*/*.out") if path.stem not in TRAINING)
+LONG = ("train_mnist",)  # minutes of training; test_train_mnist.py runs a part of it
+EXAMPLES = sorted(path for path in ROOT.glob("examples/*/*.out") if path.stem not in TRAINING + LONG)
 
 
 SPECIAL = {  # arguments and number of pictures, where they are not one picture's name and one
