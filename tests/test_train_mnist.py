@@ -79,8 +79,8 @@ def test_a_missing_package_is_told_with_what_to_install(monkeypatch):
         data.load()
 
 
-def run(folder):
-    command = [sys.executable, FOLDER / "train_mnist.py", "--quick", "--out", folder]
+def run(folder, *more):
+    command = [sys.executable, FOLDER / "train_mnist.py", "--quick", "--out", folder, *more]
     out = subprocess.run(command, capture_output=True, text=True, check=False)
     assert out.returncode == 0, out.stderr
     return out.stdout.splitlines(), [line for line in out.stderr.splitlines() if line.startswith("epoch ")]
@@ -91,11 +91,11 @@ def test_s0_19_quick_run_learns_deploys_and_goes_on(tmp_path):
     """S0.19, S0.04: pixels to trained weights to answers of the engine; a second run finds the first one's state."""
     lines, epochs = run(tmp_path)
     losses = [float(re.search(r"test_loss (\S+)", line)[1]) for line in epochs]
-    assert len(losses) == 6 and losses[-1] < 0.6 * losses[0]
+    assert len(losses) == 12 and losses[-1] < 0.6 * losses[0]
     percent = {line.split(":")[0].strip(): float(line.split(":")[1].split()[0]) for line in lines if " %  (" in line}
-    assert percent["twin"] > 60.0  # by chance: 10 +- 2
+    assert percent["twin"] > 65.0  # by chance: 10 +- 2
     assert lines[4].startswith("event engine, flow:") and lines[5].startswith("    answers as the twin:")
     assert float(lines[5].split()[4]) >= 80.0  # of ten images
     assert (tmp_path / "train_mnist.png").stat().st_size > 10_000
-    again, more = run(tmp_path)
-    assert again == lines and more == []
+    again, more = run(tmp_path, "--test", "1", "--fluxons", "1")
+    assert again[:3] == lines[:3] and more == []
