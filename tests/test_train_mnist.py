@@ -94,7 +94,7 @@ def test_s0_19_quick_run_learns_deploys_and_goes_on(tmp_path):
     assert len(losses) == 12 and losses[-1] < 0.6 * losses[0]
     percent = {line.split(":")[0].strip(): float(line.split(":")[1].split()[0]) for line in lines if " %  (" in line}
     assert percent["twin"] > 65.0  # by chance: 10 +- 2
-    assert lines[4].startswith("event engine, flow:") and lines[5].startswith("    answers as the twin:")
+    assert lines[3].startswith("event engine, flow:") and lines[5].startswith("    answers as the twin:")
     assert float(lines[5].split()[4]) >= 80.0  # of ten images
     assert (tmp_path / "train_mnist.png").stat().st_size > 10_000
     again, more = run(tmp_path, "--test", "1", "--fluxons", "1")

@@ -25,7 +25,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import ConfusionMatrixDisplay
 
 import soen_event as se
-from hardware.answers import wilson
+from hardware.answers import Answers, wilson
 from training.callbacks import ModelCheckpoint
 from training.evaluate import evaluate
 from training.hooks import Callback, TrainingState
@@ -165,11 +165,13 @@ def main() -> None:
     print(f"trained on {len(train[0])} images, {epochs} epochs, loss {loss:.4f}, {minutes:.1f} minutes of CPU")
     print(f"linear classifier on 196 pixels:  {share(linear.predict(pooled(images)) == labels)}")
     print(f"twin:                             {share(seen == labels)}")
-    print(f"twin, those the engine saw:       {share(seen[some] == labels[some])}")
     print(f"event engine, flow:               {share(flow == labels[some])}")
+    print(f"    the twin on the same images:  {share(seen[some] == labels[some])}")
     print(f"    answers as the twin:          {share(flow == seen[some])}")
     print(f"event engine, every fluxon:       {share(every == labels[few])}")
+    print(f"    the twin on the same images:  {share(seen[few] == labels[few])}")
     print(f"    answers as the twin:          {share(every == seen[few])}")
+    print(f"twin and engine (flow): {Answers.of(labels[some], seen[some], flow)}")
     draw(history, labels[some], flow, asked.out / "train_mnist.png")
 
 
