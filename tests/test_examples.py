@@ -16,7 +16,8 @@ TRAINING = (
     "own_loop",
     "train_digits",  # takes minutes: in test_train_digits.py
 )  # in test_training_examples.py: their last digits are not fixed
-EXAMPLES = sorted(path for path in ROOT.glob("examples/*/*.out") if path.stem not in TRAINING)
+LONG = ("train_mnist",)  # minutes of training; test_train_mnist.py runs a part of it
+EXAMPLES = sorted(path for path in ROOT.glob("examples/*/*.out") if path.stem not in TRAINING + LONG)
 
 
 SPECIAL = {  # arguments and number of pictures, where they are not one picture's name and one
