@@ -77,23 +77,34 @@ def rises(
     """
     zero, half, one, two, three = units[0], units[1], units[2], units[3], units[4]
     kept = by_phi.shape[0] > 0
-    pushed = push.shape[0] > 0
-    lifted = lift.shape[0] > 0
+    size = stop - first
+    for i in range(size):
+        j = order[first + i]
+        c = loops[KEEP, j] * s[b, j]
+        after[b, j] = c
+        room[1, i] = loops[IB, j] - c
+        room[2, i] = phi[b, j]
+    if push.shape[0] > 0:
+        for i in range(size):
+            after[b, order[first + i]] += push[b, order[first + i]]
+            room[1, i] -= push[b, order[first + i]]
+    if lift.shape[0] > 0:
+        for i in range(size):
+            room[1, i] += lift[b, order[first + i]]
+    if kept:
+        for i in range(size):
+            by_phi[b, order[first + i]] = zero
+            by_s[b, order[first + i]] = loops[KEEP, order[first + i]]
+    if risen.shape[0] > 0:
+        for i in range(size):
+            risen[b, order[first + i]] = zero
     mirror = place[table, MIRROR] == 1
     n_level = place[table, LEVELS] - 1
     level_at = place[table, LEVEL_AT]
     per, shift = scale[table, LEVEL_PER], scale[table, SHIFT]
-    count = 0
-    for i in range(first, stop):
-        j = order[i]
-        c = loops[KEEP, j] * s[b, j]
-        e = loops[IB, j] - c
-        if pushed:
-            c += push[b, j]
-            e -= push[b, j]
-        if lifted:
-            e += lift[b, j]
-        flux = phi[b, j] + shift * e
+    for i in range(size):
+        e = room[1, i]
+        flux = room[2, i] + shift * e
         side = -one
         if mirror:
             flux -= np.floor(flux + half)
@@ -107,27 +118,22 @@ def rises(
         t = x - np.int16(k)  # int16, or else float32 would become float64
         at = (level_at + 4 * k) & PLACE
         c1, c2, c3 = levels[at + 1], levels[at + 2], levels[at + 3]
-        far = e - (levels[at] + t * (c1 + t * (c2 + t * c3)))
-        after[b, j] = c
-        if kept:
-            by_phi[b, j] = zero
-            by_s[b, j] = loops[KEEP, j]
-        room[0, count] = far
-        room[1, count] = y
-        room[2, count] = -side * (c1 + t * (two * c2 + three * t * c3)) * per
-        room[3, count] = side
-        active[count] = j
-        if far > zero:
+        room[0, i] = e - (levels[at] + t * (c1 + t * (c2 + t * c3)))
+        room[1, i] = y
+        room[2, i] = -side * (c1 + t * (two * c2 + three * t * c3)) * per
+        room[3, i] = side
+    count = 0
+    for i in range(size):
+        active[count] = i
+        if room[0, i] > zero:
             count += 1
-    if risen.shape[0] > 0:
-        for i in range(first, stop):
-            risen[b, order[i]] = zero
     cell_at, n_a = place[table, CELL_AT], place[table, N_A]
     y_map, a_map = place[table, Y_MAP], place[table, A_MAP]
     y_edge, a_edge = place[table, Y_EDGE], place[table, A_EDGE]
     y_per, a_per, a_max = scale[table, Y_PER], scale[table, A_PER], scale[table, A_MAX]
-    for i in range(count):
-        j = active[i] & PLACE
+    for n in range(count):
+        i = active[n] & PLACE
+        j = order[first + i] & PLACE
         far = room[0, i]
         y = room[1, i]
         k = int(maps[(y_map + int(y * y_per)) & PLACE])

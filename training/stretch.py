@@ -225,7 +225,11 @@ class Stretch:
         neurons, own, B, n = model.soma.shape[1], len(wire.own), self.B, twin.n
         retreat, feed_back, shine_back = (compiled(name) for name in ("retreat", "feed_back", "shine_back"))
         outside, inside, out = wire.outside, wire.own, adjoint
-        back, to_phi, more = (np.empty((B, n), dtype=dtype) for _ in range(3))
+        back, more = (np.empty((B, n), dtype=dtype) for _ in range(2))
+        whole = wire.dense or self.dense_mean is not None or (own and not len(inside.groups))
+        by_step = twin.room.empty(
+            (self.T if whole else 1, B, n), dtype
+        )  # gradients by flux, all of them for products over all steps
         to_mean, to_spikes = np.empty((B, own), dtype=dtype), np.empty((B, neurons), dtype=dtype)
         width, threshold = dtype.type(twin.width), model.somas[kernels.THRESHOLD]
         slope = np.empty((B, neurons), dtype=dtype)
@@ -235,7 +239,7 @@ class Stretch:
         for k in range(self.T - 1, -1, -1):
             if twin.truncate and (first + k + 1) % twin.truncate == 0:
                 adjoint.cut()
-            pull = adjoint.pull
+            pull, to_phi = adjoint.pull, by_step[k if whole else 0]
             to_spikes.fill(0.0)
             if to_outputs is not None:
                 twin.add_columns(pull if twin.readout == "current" else to_spikes, to_outputs[:, k])
@@ -286,10 +290,7 @@ class Stretch:
             adjoint.pull, back = back, pull
             if wire.dense:
                 adjoint.pull += np.matmul(to_phi, model.C.T, out=more)
-                out.C += self.s[k].T @ to_phi
-            if self.dense_mean is not None:
-                out.W[0] += self.dense_mean[k].T @ to_phi
-            else:
+            if self.dense_mean is None:
                 feed_back(
                     k,
                     self.start,
@@ -316,8 +317,12 @@ class Stretch:
                     adjoint.to_light[(first + k) % ring],
                     out.W[1],
                 )
-                if not len(inside.groups):
-                    out.W[1] += self.mean[k].T @ to_phi
+        if wire.dense:
+            out.C += _product(self.s[:-1], by_step)
+        if self.dense_mean is not None:
+            out.W[0] += _product(self.dense_mean, by_step)
+        if own and not len(inside.groups):
+            out.W[1] += _product(self.mean, by_step)
 
 
 class Adjoint:
@@ -353,6 +358,11 @@ def _lit(x: np.ndarray, shine: tuple, lines: int) -> np.ndarray:
     out = np.zeros((*x.shape[:2], lines), dtype=x.dtype)
     out[:, :, where] = x[:, :, np.repeat(np.arange(len(first) - 1), np.diff(first))]
     return out
+
+
+def _product(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Sum over steps and batch of products of columns."""
+    return one.reshape(-1, one.shape[-1]).T @ other.reshape(-1, other.shape[-1])
 
 
 def compiled(name: str) -> Any:

@@ -162,6 +162,8 @@ class Twin:
                 raise InputError(f"Twin.readout: {silent[0]!r} makes no spikes; read out its current, or neurons")
             out = arrays.neuron[out]  # among the neurons
         self._out, self._apart = out, len(np.unique(out)) == len(out)
+        self._rank, low = np.argsort(out), int(out.min())  # gradients in the order of loops can be added as a block
+        self._slice = slice(low, low + len(out)) if np.array_equal(out[self._rank], low + np.arange(len(out))) else None
         self._row_of: dict[str, np.ndarray] = {}
         self._longer = arrays.tau[self._rows("tau")] / held["tau"]
         self._part_rows = Rows.of(self.plan, network, self._ids, held["J"])
@@ -432,8 +434,10 @@ class Twin:
         return Stretch(self, np.ascontiguousarray(x), state, train, smooth, Draws.of(noise, shape, self.dtype, rng))
 
     def add_columns(self, to: np.ndarray, grad: np.ndarray) -> None:
-        """Add gradients by outputs (batch, outputs) to those by what is read out, (batch, loops) or (batch, neurons)."""
-        if self._apart:
+        """Add gradients by outputs, in the order of :meth:`backward`, (batch, outputs), to those by what is read out, (batch, n)."""
+        if self._slice is not None:
+            to[:, self._slice] += grad
+        elif self._apart:
             to[:, self._out] += grad
         else:
             np.add.at(to.T, self._out, grad.T)
@@ -555,6 +559,8 @@ class Twin:
         if outputs is not None:
             grad = np.asarray(outputs, dtype=self.dtype) * self.dtype.type(self.pooling_scale)
             to_outputs = self.pooling.backward(grad, tape.pooled)
+            if self._slice is not None:
+                to_outputs = to_outputs[:, :, self._rank]
         adjoint = Adjoint(self, tape.x.shape[0])
         ends = [*tape.starts[1:], tape.x.shape[1]]
         for piece, first, end in zip(tape.stretches[::-1], tape.starts[::-1], ends[::-1], strict=True):
