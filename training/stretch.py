@@ -73,7 +73,7 @@ class Stretch:
     def __init__(self, twin: Twin, x: np.ndarray, state: State, train: bool, smooth: bool, draws: Draws):
         wire, dtype, model = twin.wiring, twin.dtype, twin.model
         (B, T, _), n, neurons, own = x.shape, twin.n, model.soma.shape[1], len(wire.own)
-        self.twin, self.T, self.B, self.smooth, self.train = twin, T, B, smooth, train
+        self.twin, self.T, self.B, self.smooth = twin, T, B, smooth
         self._events(x, state)
         longest = wire.ways.longest
         light = self.light = twin.room.zeros((T + longest, B, own), dtype)
@@ -97,11 +97,11 @@ class Stretch:
         filters, filters_own = outside.start(state.f), inside.start(state.f_own)
         phi, more = np.empty((B, n), dtype=dtype), np.empty((B, n), dtype=dtype)
         rooms = np.empty((4, n + 1), dtype=dtype), np.empty(n + 1, dtype=np.int64)
-        alone = wire.dense or self.dense_mean is not None or (own and not len(inside.groups))  # a step at a time
+        # Products with whole matrices: then it goes a step at a time.
+        alone = self.alone = wire.dense or self.dense_mean is not None or (own and not len(inside.groups))
         given = np.zeros((0, B, n), dtype=dtype)
-        if len(draws.phi) and draws.phi.size:
+        if draws.phi.size:
             given = draws.phi + model.offset
-        couplings = (wire.into, wire.source, model.J) if not wire.dense else (wire.into, wire.source[:0], model.J)
         march, means = compiled("march"), compiled("means")
         for k in range(T) if alone else range(1):
             if alone:
@@ -145,7 +145,9 @@ class Stretch:
                 inside.groups,
                 inside.W,
                 filters_own,
-                *couplings,
+                wire.into,
+                wire.listed,
+                model.J,
                 wire.newer,
                 draws.s,
                 draws.ib,
@@ -226,20 +228,17 @@ class Stretch:
         retreat, feed_back, shine_back = (compiled(name) for name in ("retreat", "feed_back", "shine_back"))
         outside, inside, out = wire.outside, wire.own, adjoint
         back, more = (np.empty((B, n), dtype=dtype) for _ in range(2))
-        whole = wire.dense or self.dense_mean is not None or (own and not len(inside.groups))
-        by_step = twin.room.empty(
-            (self.T if whole else 1, B, n), dtype
-        )  # gradients by flux, all of them for products over all steps
+        steps = self.T if self.alone else 1
+        by_step = twin.room.empty((steps, B, n), dtype)  # gradients by flux, of all steps for those products
         to_mean, to_spikes = np.empty((B, own), dtype=dtype), np.empty((B, neurons), dtype=dtype)
         width, threshold = dtype.type(twin.width), model.somas[kernels.THRESHOLD]
         slope = np.empty((B, neurons), dtype=dtype)
         none = np.zeros((0, 0), dtype=dtype)
-        couplings = (wire.into, wire.source, model.J) if not wire.dense else (wire.into, wire.source[:0], model.J)
         ring = adjoint.to_light.shape[0]
         for k in range(self.T - 1, -1, -1):
             if twin.truncate and (first + k + 1) % twin.truncate == 0:
                 adjoint.cut()
-            pull, to_phi = adjoint.pull, by_step[k if whole else 0]
+            pull, to_phi = adjoint.pull, by_step[k if self.alone else 0]
             to_spikes.fill(0.0)
             if to_outputs is not None:
                 twin.add_columns(pull if twin.readout == "current" else to_spikes, to_outputs[:, k])
@@ -268,7 +267,9 @@ class Stretch:
                 self.by_phi[k],
                 self.by_s[k],
                 self.risen[k] if self.risen.size else none,
-                *couplings,
+                wire.into,
+                wire.listed,
+                model.J,
                 wire.newer,
                 model.loops,
                 wire.order,

@@ -167,7 +167,6 @@ class Twin:
         self._row_of: dict[str, np.ndarray] = {}
         self._longer = arrays.tau[self._rows("tau")] / held["tau"]
         self._part_rows = Rows.of(self.plan, network, self._ids, held["J"])
-        self._weight_row = self._part_rows.weights
         self.rates = rates(self.plan, self.dtype)
         self.most_events = 0
         self.room = Room()
@@ -290,8 +289,8 @@ class Twin:
         rearm = threshold - np.minimum(arrays.quantum[at], 0.5 * np.abs(threshold))
         somas = np.stack([threshold, rearm, arrays.t_ref_fs[at] * 1e-6 / self._dt])
         weights = arrays.det_weight.astype(dtype)
-        known = self._weight_row >= 0
-        weights[known] = self._value("weights", off).astype(dtype)[self._weight_row[known]]
+        known = self._part_rows.weights >= 0
+        weights[known] = self._value("weights", off).astype(dtype)[self._part_rows.weights[known]]
         wire.outside.weigh(weights)
         wire.own.weigh(weights)
         J = wire.J_fixed.astype(dtype)
@@ -587,7 +586,7 @@ class Twin:
             grad = np.zeros(self.values[name].shape, dtype=self.dtype)
             if name == "weights":
                 for lines, W in zip((wire.outside, wire.own), found.W, strict=True):
-                    rows = self._weight_row[lines.det]
+                    rows = self._part_rows.weights[lines.det]
                     known = rows >= 0
                     grad[rows[known]] = W.reshape(-1)[lines.flat[known]]
             elif name == "J":

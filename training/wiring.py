@@ -51,29 +51,25 @@ def answers(rows: np.ndarray, dt: float) -> np.ndarray:
 class Lines:
     """Lines of one kind, from outside or own. ``answers``: (lines, 6); ``group`` of each; ``groups``: (groups, 2), keeps of flux and mean.
 
-    ``groups`` is empty if there are more than MOST_GROUPS: then products with all weights are taken. ``det``: its detectors, and
-    ``line``, ``loop``: their lines and the loops that they drive; ``flat``: places in W, one for each if ``alone``.
+    ``groups`` is empty if there are more than MOST_GROUPS: then products with all weights are taken. ``det``: its detectors;
+    ``flat``: their places in W (line, loop), one for each if ``alone``.
     """
 
     def __init__(
         self, rows: np.ndarray, det: np.ndarray, line: np.ndarray, loop: np.ndarray, n: int, dt: float, dtype: Any
     ):
-        self.rows, self.det, self.line, self.loop, self.n, self.dtype = rows, det, line, loop, n, dtype
+        self.det, self.n, self.dtype = det, n, dtype
         self.flat = line * n + loop
         self.alone = len(np.unique(self.flat)) == len(self.flat)
         self.W = np.zeros((len(rows), n), dtype=dtype)
-        self.retime(dt)
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def retime(self, dt: float) -> None:
-        """For another step."""
-        exact = answers(self.rows, dt)
+        exact = answers(rows, dt)
         self.answers = exact.astype(self.dtype)
         groups, self.group = np.unique(exact[:, (kernels.F_KEEP, kernels.M_KEEP)], axis=0, return_inverse=True)
         self.group = self.group.reshape(-1)
         self.groups = (groups if len(groups) <= MOST_GROUPS else groups[:0]).astype(self.dtype)
+
+    def __len__(self) -> int:
+        return len(self.W)
 
     def weigh(self, weights: np.ndarray) -> None:
         """Put the detectors' weights into W."""
@@ -220,7 +216,6 @@ class Wiring:
             )
             for of in (~own, own)
         )
-        self.own_lines = one[own]
         self.ways = Ways(
             [(int(place[line[d]]), k, w) for d in one[own].tolist() for k, w in lights[d]], len(plan.neuron_ids)
         )
@@ -285,6 +280,11 @@ class Wiring:
             else np.zeros(0, dtype=int)
         )
         self.spans = np.column_stack([new, np.append(new[1:], self.n), arrays.row[self.order[new]]]).astype(np.int64)
+
+    @property
+    def listed(self) -> np.ndarray:
+        """Sources of the couplings that are followed one by one: none of them if they are ``dense``."""
+        return self.source[:0] if self.dense else self.source
 
     def _levels(self) -> np.ndarray:
         """A number for every loop, larger than those of all loops that couple into it, except on circles."""
