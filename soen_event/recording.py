@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from soen_event.network import Network
     from soen_event.plan import Plan
 
-FORMAT, VERSION = "soen-recording", 3
+FORMAT, VERSION = "soen-recording", 4
 FATES = {DETECTED: "detected", IN_HOTSPOT: "in hotspot", IN_DEAD_TIME: "in dead time", MISSED: "missed"}
 """What became of a photon, by the number in the column ``fate``."""
 
@@ -227,7 +227,8 @@ class FileSink:
         # Small metadata never straddles a page, and a page is written as a whole or not at all.
         file = h5py.File(self._temporary, "w", libver="latest", fs_strategy="page", fs_page_size=4096)
         self._file = file
-        file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
+        # Text of fixed length: HDF5 keeps other text in a heap, which it reads for ever where the file has been cut off.
+        file.attrs["format"], file.attrs["version"] = np.bytes_(FORMAT), VERSION
         text = np.frombuffer(json.dumps(header, default=_plain).encode(), dtype="u1")
         file.create_dataset("header", data=text, chunks=(min(len(text), 1 << 20),), fletcher32=True)
         self._sets: dict[str, dict[str, Any]] = {}
@@ -493,7 +494,7 @@ _WANTED = "a recording that simulate(..., out=...) or Recording.save wrote"
 
 def _contents(path: Path, file: Any) -> tuple[Tables, dict[str, Any], dict[str, Any]]:
     """(tables, header, progress) of an open recording file."""
-    kind, version = file.attrs.get("format"), file.attrs.get("version")
+    kind, version = fixed_text(file, "format"), file.attrs.get("version")
     if kind != FORMAT:
         raise InputError(
             f"{path}: is HDF5 but not a recording (its attribute 'format' is {kind!r}, not {FORMAT!r}); give {_WANTED}"
@@ -513,6 +514,17 @@ def _contents(path: Path, file: Any) -> tuple[Tables, dict[str, Any], dict[str, 
     tables = {table: _table(file, table, written[table], tails.get(table)) for table in TABLES}
     _check_rows(tables, header)
     return tables, header, progress
+
+
+def fixed_text(item: Any, name: str) -> str | None:
+    """An attribute that is text of fixed length; None if it is not there or something else. Never reads HDF5's heap of texts.
+
+    Where that heap is zeros, because pages were lost or a file was cut off, HDF5 2.0 reads it without an end.
+    """
+    if name not in item.attrs or item.attrs.get_id(name).dtype.kind != "S":
+        return None
+    value = item.attrs[name]
+    return value.decode("ascii", "replace") if isinstance(value, bytes) else None
 
 
 def _marked(path: Path) -> bool:

@@ -90,7 +90,7 @@ def circle(seed):
     return net, {"s": np.sort(rng.uniform(0.0, 60.0, rng.integers(1, 5))).round(3).tolist()}
 
 
-@settings(max_examples=CASES)
+@settings(max_examples=CASES // 2)
 @given(st.integers(0, 2**32))
 def test_circles_of_couplings(seed):
     """Nothing is promised there, but moderate circles keep to the tolerance, and do not stall."""

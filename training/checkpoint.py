@@ -19,11 +19,12 @@ import numpy as np
 
 from soen_event.errors import InputError
 from soen_event.files import replacement
+from soen_event.recording import fixed_text
 from training.arguments import existing
 
 __all__ = ["load", "replace_bytes", "save"]
 
-FORMAT, VERSION = "soen_training", 1
+FORMAT, VERSION = "soen_training", 2
 _ARRAY, _PAIRS, _TUPLE = "__array__", "__pairs__", "__tuple__"
 
 
@@ -47,13 +48,13 @@ def save(path: str | os.PathLike[str], tree: Mapping[str, Any], *, durable: bool
         raise InputError(faults)
     image = io.BytesIO()
     with h5py.File(image, "w") as file:
-        file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
-        file.attrs["digest"] = _digest(text, arrays)
+        file.attrs["format"], file.attrs["version"] = np.bytes_(FORMAT), VERSION
+        file.attrs["digest"] = np.bytes_(_digest(text, arrays))
         file.create_dataset("tree", data=np.frombuffer(text.encode(), dtype=np.uint8))
         group = file.create_group("arrays")
         for name, array in arrays.items():
             stored = group.create_dataset(name, data=_storable(array))
-            stored.attrs["dtype"] = array.dtype.str
+            stored.attrs["dtype"] = np.bytes_(array.dtype.str)
     return replace_bytes(path, image.getvalue(), durable=durable)
 
 
@@ -68,7 +69,7 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
     path = existing(path, "a checkpoint")
     try:
         with h5py.File(path, "r") as file:
-            if file.attrs.get("format") != FORMAT:
+            if fixed_text(file, "format") != FORMAT:
                 raise InputError(f"{path}: is no checkpoint of a training run; give a file that a trainer wrote")
             if file.attrs.get("version") != VERSION:
                 told = f"{path}: has version {file.attrs.get('version')}, this release reads {VERSION}; use the release that wrote it"
@@ -78,7 +79,7 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
             file["arrays"].visititems(
                 lambda name, item: arrays.update({name: _restored(item)}) if isinstance(item, h5py.Dataset) else None
             )
-            digest = str(file.attrs["digest"])
+            digest = fixed_text(file, "digest")
     except InputError:
         raise
     except Exception as error:
@@ -163,7 +164,7 @@ def _storable(array: np.ndarray) -> np.ndarray:
 
 def _restored(item: Any) -> np.ndarray:
     array = np.asarray(item[()])
-    kind = np.dtype(item.attrs["dtype"])
+    kind = np.dtype(fixed_text(item, "dtype"))
     if kind.kind != "U":
         return array
     width = array.shape[-1]
