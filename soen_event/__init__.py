@@ -30,11 +30,14 @@ _HOME = {
     "Network": "network",
     "Neuron": "parts",
     "Plan": "plan",
+    "Plasticity": "learning",
     "Pulse": "parts",
     "Recording": "recording",
     "Refractory": "parts",
+    "Rule": "learning",
     "Soma": "parts",
     "Stimulus": "stimulus",
+    "Storage": "learning",
     "Synapse": "parts",
     "TiledNetwork": "tiled",
     "Transmitter": "parts",
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
     from soen_event import builders, plotting, stimulus, testing, trains, units
     from soen_event.device import Device
     from soen_event.errors import InputError
+    from soen_event.learning import Plasticity, Rule, Storage
     from soen_event.network import Network
     from soen_event.parts import (
         Coupling,

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from soen_event.errors import InputError, nearest
+from soen_event.learning import Learning, nothing_learns
 from soen_event.physics import inductance, loop, squid, thermal
 from soen_event.physics import source as source_function
 from soen_event.physics.detector import pulse_level
@@ -148,6 +149,14 @@ class Plan:
     coupling_ids: Sequence[str]
     guide_ids: Sequence[str]
     warnings: tuple[str, ...] = ()
+    rules: Learning | None = None
+
+    @cached_property
+    def learning(self) -> Learning:
+        """Rules of learning and where they act."""
+        if self.rules is not None:
+            return self.rules
+        return nothing_learns(len(self.loop_ids), len(self.detector_ids), len(self.neuron_ids))
 
     @cached_property
     def loop_index(self) -> Mapping[str, int]:
@@ -184,6 +193,8 @@ class Plan:
                 total.update(np.ascontiguousarray(column).data)
         total.update(self._names())
         total.update(repr(self.tau_0).encode())
+        if self.rules is not None:
+            total.update(self.rules.digest)
         return total.hexdigest()
 
 

@@ -66,11 +66,12 @@ TABLES: dict[str, dict[str, tuple[np.dtype, tuple[int, ...]]]] = {
     "photons": {"time_fs": (_INT, ()), "detector": (_INT, ()), "fate": (_INT, ())},
     "trace": {"time_fs": (_INT, ()), "loop": (_INT, ()), "mode": (_INT, ()), "values": (_FLOAT, (TRACE_COLUMNS,))},
     "amplitudes": {"value": (_FLOAT, ())},
+    "writes": {"time_fs": (_INT, ()), "site": (_INT, ()), "value": (_FLOAT, ())},
 }
 """Columns of every table: data type and shape of one row. ``amplitudes`` holds, for each trace row in turn, its
 loop's modes in Phi0."""
 
-_OWNER = {"spikes": "neuron", "fluxons": "loop", "photons": "detector", "trace": "loop"}
+_OWNER = {"spikes": "neuron", "fluxons": "loop", "photons": "detector", "trace": "loop", "writes": "site"}
 _COLUMNS = ("fluxons", "slip_loss", "leak_loss", "purge_loss", "q_end")  # of the progress, one number a loop
 _PYTHON_POINTS = 5000  # so many points of currents are computed without compiling
 _BOTTLENECK = 2.5  # 1/kappa of the saddle-node x' = f u + kappa x^2, tabulated as 0.35 to 0.45 (circuit.md 5)
@@ -677,7 +678,7 @@ def _table(
 
 def _check_rows(tables: Tables, header: Mapping[str, Any]) -> None:
     for table, owner in _OWNER.items():
-        column, known = tables[table][owner], len(header[f"{owner}_ids"])
+        column, known = tables[table][owner], len(header.get(f"{owner}_ids", ()))
         if len(column) and (column.min() < 0 or column.max() >= known):
             raise ValueError(f"table {table}: a row belongs to {owner} {column.max()}, and there are {known}")
 
@@ -1048,7 +1049,7 @@ class Recording:
         if table not in cache:
             owner = _OWNER[table]
             column = self._tables[table][owner]
-            starts = np.zeros(len(self._header[f"{owner}_ids"]) + 1, dtype=np.int64)
+            starts = np.zeros(len(self._header.get(f"{owner}_ids", ())) + 1, dtype=np.int64)
             np.cumsum(np.bincount(column, minlength=len(starts) - 1), out=starts[1:])
             cache[table] = np.argsort(column, kind="stable"), starts
         return cache[table]
@@ -1071,6 +1072,45 @@ class Recording:
             lambda k: self._times("spikes", k),
             len(self.neuron_ids),
         )
+
+    @cached_property
+    def site_ids(self) -> tuple[str, ...]:
+        """Ids of the sites of learning: synapses, ``<loop>.phi_offset``, couplings."""
+        return tuple(self._header.get("site_ids", ()))
+
+    @cached_property
+    def writes(self) -> ById[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        """What learning has changed, by site: (times in ns, values from then on). :meth:`learnt` tells the value at any time."""
+        order, starts = self._groups("writes")
+        columns = self._tables["writes"]
+        index = {name: k for k, name in enumerate(self.site_ids)}
+
+        def of(k: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+            mine = order[starts[k] : starts[k + 1]]
+            return columns["time_fs"][mine] * 1e-6, columns["value"][mine]
+
+        return ById(self.site_ids, lambda name: _row(index, name, "Recording.writes", "site"), of, len(self.site_ids))
+
+    def learnt(self, site: str, t: ArrayLike | None = None) -> Any:
+        """The value of a site of learning at times ``t`` (ns), by default at the end: a float or an array of the shape of ``t``."""
+        times, values = self.writes[site]
+        start = self._start_of(site)
+        if t is None:
+            return float(values[-1]) if len(values) else start
+        place = np.searchsorted(times, np.asarray(t, dtype=float), side="right")
+        out = np.concatenate([[start], values])[place]
+        return float(out) if out.ndim == 0 else out
+
+    @property
+    def rule_changes(self) -> list[tuple[float, str, str, float]]:
+        """Parameters of rules that were changed during the run: (ns, rule, parameter, value from then on) of each."""
+        return [(fs * 1e-6, rule, name, value) for fs, rule, name, value in self._progress.get("rule_changes", [])]
+
+    def _start_of(self, site: str) -> float:
+        for rule in self._header.get("learning", {}).values():
+            if site in rule["sites"]:
+                return float(rule["start"][rule["sites"].index(site)])
+        raise UnknownId([f"Recording.learnt: no site {site!r} learns{nearest(str(site), self.site_ids)}"])
 
     @cached_property
     def fluxons(self) -> ById[NDArray[np.float64]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import datetime
 import json
 import os
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 RECORDABLE = ("spikes", "fluxons", "photons", "detections", "currents", "fluxes", "energy")
 ENGINES = ("compiled", "reference")
 RESOLUTIONS = ("fluxon", "flow", "auto")
-CHECKPOINT_VERSION = 6
+CHECKPOINT_VERSION = 7
 _CHUNK = {"compiled": 200_000, "reference": 2_000}
 
 
@@ -47,6 +48,8 @@ def simulate(
     out: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     progress: bool | Callable[[float, float], None] | None = None,
+    learning: Any = None,
+    signals: Any = None,
 ) -> Recording:
     """Run ``network`` on ``photons`` for ``duration`` ns and return its :class:`~soen_event.recording.Recording`.
 
@@ -73,6 +76,9 @@ def simulate(
         out: stream the recording to this HDF5 file as the run goes; a killed run leaves a readable file.
         overwrite: let ``out`` replace an existing file.
         progress: True, False, a function of (ns done, ns in all), or None: shown if standard error is a terminal.
+        learning: rules of learning and where they act: a :class:`~soen_event.learning.Plasticity` or several
+            (``STDP().on(synapses="*")``). They change weights while photons fly; ``rec.writes`` has every change.
+        signals: what is broadcast to the rules: (time in ns, name, value) of each, value as for :meth:`Simulation.signal`.
 
     Raises :class:`~soen_event.errors.InputError` with everything that is wrong before anything runs.
     """
@@ -90,6 +96,8 @@ def simulate(
         out=out,
         overwrite=overwrite,
         duration=duration,
+        learning=learning,
+        signals=signals,
     )
     run.run(duration, progress=progress)
     return run.finish()
@@ -115,7 +123,10 @@ class Simulation:
         out: str | os.PathLike[str] | None = None,
         overwrite: bool = False,
         duration: float | None = None,
+        learning: Any = None,
+        signals: Any = None,
     ):
+        from soen_event.learning import lower_learning
         from soen_event.network import Network
         from soen_event.physics.random import checked_seed
         from soen_event.stimulus import Stimulus
@@ -153,6 +164,12 @@ class Simulation:
         self.tol, self.threads = float(tol), int(threads)
         drives = tuple(self.stimulus.drives)
         self.plan: Plan = lower(self.network, drives, resolution, self.tol)
+        if learning is not None:
+            self.plan = dataclasses.replace(self.plan, rules=lower_learning(self.plan, learning))
+        self._signals: list[tuple[int, str, np.ndarray]] = []
+        self._rule_changes: list[list[Any]] = []
+        for when, name, value in signals or ():
+            self.signal(name, value, at=when)
         self.wanted = _wanted(record, self.plan)
         if record is None:
             self.wanted["fluxons"] = 1 - self.plan.arrays.flow
@@ -170,6 +187,9 @@ class Simulation:
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "plan_digest": self.plan.digest,
         }
+        if self.plan.rules is not None:
+            self._header["learning"] = self.plan.rules.described()
+            self._header["site_ids"] = list(self.plan.rules.site_ids)
         self._open_sink(out, overwrite)
         self._start(fs, detector, None)
 
@@ -205,11 +225,14 @@ class Simulation:
         while left > 0:
             budget = min(left, _CHUNK[self.engine_name])
             before = self.event_count
-            reason = self._engine.advance(until_fs, budget, events is not None)
+            pending = bool(self._signals) and self._signals[0][0] <= until_fs
+            reason = self._engine.advance(self._signals[0][0] if pending else until_fs, budget, events is not None)
             left -= self.event_count - before
             self._collect()
             if reason == DONE:
-                break
+                if not pending:
+                    break
+                self._broadcast(*self._signals.pop(0))
             now = time.monotonic()
             if show is not None and until is not None:
                 show(min(self.now, until), until, now - start)
@@ -273,6 +296,7 @@ class Simulation:
         created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         new._header = {**self._header, "seed": new.seed, "duration_ns": duration, "created": created}
         new._until_fs = 0
+        new._signals, new._rule_changes = [], []
         new._open_sink(None, False)
         del new._engine
         new._start(fs, detector, None)
@@ -343,6 +367,101 @@ class Simulation:
         if fs:
             self._go_on(self._engine.state(), np.concatenate(fs), np.concatenate(rows))
 
+    def signal(self, name: str, value: float | Mapping[str, float] = 0.0, at: float | None = None) -> None:
+        """Broadcast a signal to the rules that listen to it: a reward, an error, the end of a sample.
+
+        Arguments:
+            name: as the rules have it in their ``signals``.
+            value: one number for all, or numbers by neuron (0 for neurons that are not named and sites without a neuron).
+            at: ns, not before :attr:`now`, by default now. It comes after all else that happens at that time.
+
+        Raises InputError: no rule that listens, an unknown neuron, a value that is no finite number, a time that has passed.
+        """
+        where, heard = "Simulation.signal", self.plan.learning.signals
+        faults = []
+        if name not in heard:
+            which = f"choose one of {', '.join(sorted(heard))}" if heard else "no rule of this run hears signals"
+            faults.append(f"{where}: {name!r} is unknown{nearest(str(name), heard)}; {which}")
+        index = self.plan.neuron_index
+        values = np.zeros(len(self.plan.neuron_ids) + 1)
+        for neuron, number in value.items() if isinstance(value, Mapping) else [(None, value)]:
+            if neuron is not None and neuron not in index:
+                faults.append(f"{where}: there is no neuron {neuron!r}{nearest(str(neuron), index)}")
+            elif not is_number(number):
+                faults.append(f"{where}: {number!r} is not a finite number")
+            elif neuron is None:
+                values[:] = float(number)
+            else:
+                values[index[neuron]] = float(number)
+        fs = self._passed_fs()
+        if at is not None:
+            faults += _time_faults(f"{where}.at", at)
+            if not faults and int(np.rint(float(at) * 1e6)) < fs:
+                faults.append(
+                    f"{where}.at: {at!r} ns is before now ({fs * 1e-6} ns); a signal cannot be sent into the past"
+                )
+        if faults:
+            raise InputError(faults)
+        if at is None:
+            self._broadcast(fs, name, values)
+        else:
+            self._signals.append((int(np.rint(float(at) * 1e6)), name, values))
+            self._signals.sort(key=lambda each: each[0])  # signals of one time in the order in which they were given
+
+    def _passed_fs(self) -> int:
+        """Time up to which everything has happened, fs."""
+        if not hasattr(self, "_engine"):
+            return 0
+        return max(int(self._engine.state().cursor[NOW]), self._until_fs)
+
+    def _broadcast(self, fs: int, name: str, values: np.ndarray) -> None:
+        if self.engine_name == "reference":
+            self._engine.signal(name, values, fs)
+        else:
+            self._engine.signal(self.plan.learning.functions(f"on_{name}", code=True), values, fs)
+        self._until_fs = max(self._until_fs, fs)
+        self._collect()
+
+    def set_rule(self, rule: str, **values: float) -> None:
+        """Change parameters of a rule of learning from now on: its own, or ``rate``, ``clip``, ``begins``, ``ends``.
+
+        ``rule``: its name (:class:`~soen_event.learning.Plasticity`). What has decayed until now has done so with the old ones. Every
+        change is kept in the recording (``rec.rule_changes``).
+        """
+        where, how = "Simulation.set_rule", self.plan.learning
+        if rule not in how.names:
+            raise InputError(f"{where}: there is no rule {rule!r}{nearest(str(rule), how.names)}")
+        r = how.names.index(rule)
+        names = how.parameters[r]
+        faults = [f"{where}: {rule} has no {n!r}{nearest(n, names)}" for n in values if n not in names]
+        for name, value in values.items():
+            if isinstance(value, bool) or not isinstance(value, int | float | np.number) or np.isnan(value):
+                faults.append(f"{where}: {name}: {value!r} is not a number")
+            elif name in names and name in set(how.time_constants(r)) and not value > 0:
+                faults.append(f"{where}: {name}: {value!r} is no time constant; give a number above 0")
+        if faults:
+            raise InputError(faults)
+        now, state = self._passed_fs(), self._engine.state()
+        how.catch_up(r, state, now)
+        for name, value in values.items():
+            state.rule_values[how.rules[r].start + names.index(name)] = float(value)
+            self._rule_changes.append([now, rule, name, float(value)])
+        self._go_on(state)
+
+    @property
+    def learnt(self) -> dict[str, float]:
+        """The values of all sites of learning now, by their ids (:class:`~soen_event.learning.Learning`)."""
+        how = self.plan.learning
+        values = self._engine.state().sites
+        return {site: float(values[how.sites[i].start]) for i, site in enumerate(how.site_ids)}
+
+    def site(self, site: str) -> dict[str, float]:
+        """All that is known at a site of learning, as of the last event that it heard: its value and the variables of its rule."""
+        how = self.plan.learning
+        i = how.row(site)
+        it, values = how.sites[i], self._engine.state().sites
+        return {name: float(values[it.start + k]) for k, name in enumerate(how.fields[it.rule])}
+
     def set_weight(self, synapse: str, weight: float) -> None:
         """Program a synapse's weight. The flux that the detector couples in now changes with it at once."""
         self._change("weight", self._detector(synapse, "Simulation.set_weight"), weight, "Simulation.set_weight")
@@ -377,6 +496,7 @@ class Simulation:
         self._collect()
         program = set_weight if what == "weight" else set_coupling
         self._append(program(self.plan, state, place, float(value), now, self._traced()))
+        self.plan.learning.reprogrammed(state, what, place, float(value))
         self._go_on(state)
 
     def set_bias(self, loop: str, ib: float | str) -> None:
@@ -442,6 +562,8 @@ class Simulation:
             "format": "soen-checkpoint",
             "version": CHECKPOINT_VERSION,
             "until_fs": self._until_fs,
+            "rule_changes": self._rule_changes,
+            "signals": [[fs, name, values.tolist()] for fs, name, values in self._signals],
             "header": self._header,
             "progress": self._progress(),
             "streamed": self._out is not None,
@@ -475,10 +597,12 @@ class Simulation:
         engine: str | None = None,
         threads: int = 1,
         network: Any = None,
+        learning: Any = None,
     ) -> Simulation:
         """Continue from a checkpoint, in either engine. Raises InputError if the file is damaged or from another version.
 
         ``network``: the network that ran; needed if it was tiled, because a checkpoint holds the arrays of none.
+        ``learning``: the rules that it learnt with; a checkpoint holds what they have learnt, but no functions.
         """
         import h5py
 
@@ -522,6 +646,17 @@ class Simulation:
         self.resolution, self.seed = header["resolution"], header["seed"]
         self.tol, self.threads = float(header["tol"]), int(threads)
         self.plan = lower(self.network, tuple(drives), self.resolution, self.tol)
+        if learning is not None:
+            from soen_event.learning import lower_learning
+
+            self.plan = dataclasses.replace(self.plan, rules=lower_learning(self.plan, learning))
+        if header.get("learning") and self.plan.digest != header["plan_digest"]:
+            raise InputError(
+                f"{path}: learnt with rules that are not those given ({', '.join(header['learning'])}); "
+                "give the same: Simulation.restore(path, learning=...)"
+            )
+        self._signals = [(int(fs), str(name), np.array(values)) for fs, name, values in head["signals"]]
+        self._rule_changes = head["rule_changes"]
         if self.plan.digest != header["plan_digest"]:
             raise InputError(
                 f"{path}: was written by another version of soen-event (its lowered network differs); run it there"
@@ -605,7 +740,9 @@ class Simulation:
         counts = dict(zip(COUNTS, (int(c) for c in state.counts), strict=True))
         counts["fluxons"] += int(more.sum())
         q, leaked = at_the_end(self.plan, state, now)
+        more_of_learning = {"rule_changes": self._rule_changes} if self._rule_changes else {}
         return {
+            **more_of_learning,
             "now_fs": now,
             "counts": counts,
             "fluxons": loops["fluxons"] + more,
@@ -674,6 +811,7 @@ _TABLES = {
     "photons": {"time_fs": "photon_fs", "detector": "photon_detector", "fate": "photon_fate"},
     "trace": {"time_fs": "trace_fs", "loop": "trace_loop", "mode": "trace_mode", "values": "trace_values"},
     "amplitudes": {"value": "trace_amplitude"},
+    "writes": {"time_fs": "write_fs", "site": "write_site", "value": "write_value"},
 }
 
 

@@ -13,9 +13,11 @@ import numpy as np
 
 from soen_event.engine import state as engine_state
 from soen_event.engine import windows
-from soen_event.engine.events import LOG_COLUMNS, N_PHOTONS, N_TRACES, ROUNDS, SET, TRACE_COLUMNS, Log, Work, begin
+from soen_event.engine.events import LOG_COLUMNS, N_PHOTONS, N_TRACES, N_WRITES, ROUNDS, SET, TRACE_COLUMNS, Log, Work
+from soen_event.engine.happen import begin
 from soen_event.engine.jit import compile_function
-from soen_event.engine.state import COUNTS, EVENTS, FOREVER, NOW
+from soen_event.engine.learn import broadcast
+from soen_event.engine.state import COUNTS, EVENTS, FOREVER, NEXT_PHOTON, NO_KEY, NOW
 from soen_event.engine.windows import (
     APART,
     APART_SIZE,
@@ -64,10 +66,14 @@ class CompiledEngine:
         self.plan, self.seed, self.threads = plan, int(seed), max(1, int(threads))
         self.photon_fs, self.photon_detector = photon_fs, photon_detector
         self.records = engine_state.packed(plan)
+        for hook in ("on_detection", "on_spike", "on_fluxon"):
+            self.records.rules[hook] = plan.learning.functions(hook, code=True)
         a = plan.arrays
         modes = np.diff(a.mode_start)
-        # One event may take every loop of its set and then their rounds, twice if a soma spikes.
-        self.reserve = 2 * (ROUNDS + int(np.diff(self.records.group_start).max(initial=0)) + 1)
+        # One event may take every loop of its set and then their rounds, twice if a soma spikes, and as often for what is learnt.
+        self.reserve = (4 if len(plan.learning.sites) else 2) * (
+            ROUNDS + int(np.diff(self.records.group_start).max(initial=0)) + 1
+        )
         tracing = bool(want_trace.any())
         rows = max(self.ROWS, 2 * self.reserve, 2 * len(a.row) + 2 * self.reserve) if tracing else self.reserve
         width = int(modes.max(initial=0)) if tracing else 0
@@ -76,7 +82,15 @@ class CompiledEngine:
         self._sent = np.zeros((3, self.threads, self.ROWS), dtype=np.int64)
         self.logs = [
             new_log(
-                want_fluxons, want_trace, want_photons, self.ROWS, rows, rows * width, self._apart[j], self._sent[:, j]
+                want_fluxons,
+                want_trace,
+                want_photons,
+                self.ROWS,
+                rows,
+                rows * width,
+                self._apart[j],
+                self._sent[:, j],
+                plan.learning.most,
             )
             for j in range(self.threads)
         ]
@@ -179,6 +193,47 @@ class CompiledEngine:
             other.result()
         return int(reason)
 
+    def signal(self, functions: np.ndarray, values: np.ndarray, now: int) -> None:
+        """Let the sites of learning hear a signal at ``now`` (fs), after all events up to then.
+
+        ``functions``: int64 per rule, see ``Learning.functions``; ``values``: float64 per neuron, and one more for sites without.
+        """
+        heard, log, i = compile_function(broadcast, persistent=True), self.logs[0], 0
+        log.key[0] = NO_KEY
+        while i < len(self.records.sites):
+            if log.used[N_TRACES] + self.reserve > len(log.trace_fs) or log.used[N_WRITES] + log.most_writes[0] > len(
+                log.write_fs
+            ):
+                self._keep()
+            i = int(
+                heard(
+                    self.records,
+                    self._state,
+                    self.work,
+                    log,
+                    self.plan.tau_0,
+                    functions,
+                    values,
+                    i,
+                    int(now),
+                    self.seed,
+                )
+            )
+        for each in self.logs:
+            each.latest[0] = max(int(each.latest[0]), int(now))
+        self._state.cursor[NOW] = max(int(self._state.cursor[NOW]), int(now))
+        self._fold()
+        self._order_sets()
+
+    def _order_sets(self) -> None:
+        """Put the sets back into their queue, after changes from outside."""
+        compile_function(windows.prepare, persistent=True)(self.records, self._state, self.work)
+
+    def expect(self, photon_fs: np.ndarray, photon_detector: np.ndarray) -> None:
+        """Take other photons for those that are still to come, sorted by (time, detector)."""
+        self.photon_fs, self.photon_detector = photon_fs, photon_detector
+        self._state.cursor[NEXT_PHOTON] = 0
+
     def _fold(self) -> None:
         """Add what the threads have counted to the state."""
         for log in self.logs:
@@ -209,7 +264,7 @@ class CompiledEngine:
 def logged(log: Log) -> dict[str, np.ndarray]:
     """A copy of the filled rows of a log, with the keys of the events that they belong to."""
     columns = [(name, table) for table, names in LOG_COLUMNS.items() for name in names]
-    columns += [("photon_key", N_PHOTONS), ("trace_key", N_TRACES)]
+    columns += [("photon_key", N_PHOTONS), ("trace_key", N_TRACES), ("write_key", N_WRITES)]
     return {name: getattr(log, name)[: log.used[table]].copy() for name, table in columns}
 
 
@@ -224,6 +279,7 @@ def in_order(rows: dict[str, np.ndarray], plan: Plan, mixed: bool) -> dict[str, 
         "fluxon": rows["fluxon_loop"],
         "photon": rows.pop("photon_key"),
         "trace": rows.pop("trace_key"),
+        "write": rows.pop("write_key"),
     }
     for table, key in keys.items() if mixed else ():
         order = np.lexsort((key, rows[f"{table}_fs"]))
@@ -283,11 +339,14 @@ def new_log(
     amplitudes: int,
     apart: np.ndarray | None = None,
     sent: np.ndarray | None = None,
+    writes: int = 0,
 ) -> Log:
     """Empty buffers: ``rows`` for spikes, fluxons and photons, ``traces`` trace rows with ``amplitudes`` mode amplitudes in all.
 
-    ``apart``: (APART_SIZE,), where to put the numbers that every event writes; ``sent``: (3, rows), spikes that have not set out.
+    ``apart``: (APART_SIZE,), where to put the numbers that every event writes; ``sent``: (3, rows), spikes that have not set out;
+    ``writes``: that one event can make.
     """
+    changes = max(rows, 2 * writes) if writes else 0
 
     def ints(*shape: int) -> np.ndarray:
         return np.zeros(shape, dtype=np.int64)
@@ -313,10 +372,15 @@ def new_log(
         sent[0],
         sent[1],
         sent[2],
-        apart[USED : USED + 6],
+        apart[USED : USED + 7],
         apart[COUNTED : COUNTED + len(COUNTS)],
         apart[LATEST : LATEST + 1],
         apart[KEY : KEY + 1],
         ints(rows),
         ints(traces),
+        ints(changes),
+        ints(changes),
+        np.zeros(changes),
+        ints(changes),
+        np.array([writes], dtype=np.int64),
     )

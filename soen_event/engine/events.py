@@ -9,7 +9,6 @@ Names in signatures: ``P`` a Plan as :class:`~soen_event.engine.state.Records`, 
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,27 +17,16 @@ from soen_event.engine.queue import rekey
 from soen_event.engine.state import (
     DETECTED,
     DETECTIONS,
-    EVENTS,
     FLUXONS,
     FOREVER,
-    HOTSPOT_END,
-    HOTSPOT_ENDS,
     IN_DEAD_TIME,
     IN_HOTSPOT,
-    KICK,
-    KICKS,
     LOST_DEAD,
     LOST_EFFICIENCY,
     LOST_HOTSPOT,
     MISSED,
-    PHASE_SHIFT,
-    PHOTON,
     PHOTONS_IN,
-    PLACE_MASK,
     SPIKES,
-    STEPS,
-    TARGET_SHIFT,
-    WAKES,
 )
 from soen_event.physics.detector import flux_after, flux_in_hotspot, recovery
 from soen_event.physics.elementary import exp
@@ -73,10 +61,8 @@ from soen_event.physics.loop import (
     REST,
     RUN,
     SLEEP,
-    SLIP,
     STEP,
     TWO_PI,
-    WAKE,
     airy_start,
     end_of_turn,
     fallen_back,
@@ -139,7 +125,7 @@ TRACE_COLUMNS = len(TRACE_FIELDS)
     T_LAG,
     T_PHASE_OUT,
 ) = range(TRACE_COLUMNS)
-N_SPIKES, N_FLUXONS, N_PHOTONS, N_TRACES, N_AMPLITUDES, N_SENT = range(6)
+N_SPIKES, N_FLUXONS, N_PHOTONS, N_TRACES, N_AMPLITUDES, N_WRITES, N_SENT = range(7)
 ROUNDS = 200  # loops that tell each other what they have become, in one event
 BEYOND = 2  # steps into the unknown, in a ring of couplings, over the length of what is known
 
@@ -171,6 +157,11 @@ class Log(NamedTuple):
     key: np.ndarray  # (1,) key of the present event, and those of the events that photon and trace rows belong to
     photon_key: np.ndarray
     trace_key: np.ndarray
+    write_fs: np.ndarray  # what learning has changed: where, and to what
+    write_site: np.ndarray
+    write_value: np.ndarray
+    write_key: np.ndarray
+    most_writes: np.ndarray  # (1,) that one event can make
 
 
 LOG_COLUMNS = {
@@ -179,6 +170,7 @@ LOG_COLUMNS = {
     N_PHOTONS: ("photon_fs", "photon_detector", "photon_fate"),
     N_TRACES: ("trace_fs", "trace_loop", "trace_mode", "trace_values"),
     N_AMPLITUDES: ("trace_amplitude",),
+    N_WRITES: ("write_fs", "write_site", "write_value"),
 }
 
 
@@ -243,10 +235,38 @@ def touch(P: Any, S: Any, L: Any, tau_0: float, d: int, now: int) -> None:
     dt_fs = now - me.since
     if dt_fs <= 0:
         return
-    if P.loops[d].flow == 1:
+    my = P.loops[d]
+    leak = me.leak
+    if my.watched == 1:
+        watch(P, S, d, dt_fs * 1.0e-6)
+    if my.flow == 1:
         touch_flow(P, S, L, d, now, dt_fs * 1.0e-6)
     else:
         touch_fluxon(P, S, tau_0, d, now, dt_fs * 1.0e-6)
+    if my.watched == 1:  # the phase's part of the current leaks by itself
+        me.current_area += my.tau * (me.leak - leak) / my.beta
+
+
+def watch(P: Any, S: Any, d: int, dt: float) -> None:
+    """The integrals of the flux of loop ``d`` and of its current, as far as it is of quanta, over the next ``dt`` ns."""
+    me = S.loops[d]
+    my = P.loops[d]
+    flux = (me.steady + me.ext + 0.5 * me.ext_slope * dt) * dt + cubic_area(me.in0, me.in1, me.in2, me.in3, dt)
+    current = 0.0
+    for m in range(my.mode_start, my.mode_stop):
+        v = S.amplitude[m]
+        if v != 0.0:
+            area = v * P.mode_tau[m] * (1.0 - exp(-dt / P.mode_tau[m]))
+            if P.mode_arm[m] == 2:
+                current += area
+            else:
+                flux += area
+    if my.flow == 1 and me.mode == RUN:
+        current = cubic_area(me.q, me.c1, me.c2, me.c3, dt)
+    elif my.enter_stop == my.enter_start and me.mode != HELD:
+        current = me.q * my.tau * (1.0 - exp(-dt / my.tau))
+    me.flux_area += flux
+    me.current_area += current
 
 
 def touch_flow(P: Any, S: Any, L: Any, d: int, now: int, dt: float) -> None:
@@ -723,18 +743,29 @@ def give_out(P: Any, S: Any, d: int, now: int, own: int) -> int:
 
 
 def settle(
-    P: Any, S: Any, W: Any, L: Any, tau_0: float, d: int, now: int, undisturbed: int, pushed: float, quanta: float
+    P: Any,
+    S: Any,
+    W: Any,
+    L: Any,
+    tau_0: float,
+    d: int,
+    now: int,
+    undisturbed: int,
+    pushed: float,
+    quanta: float,
+    listed: int,
 ) -> None:
     """Loop ``d`` has been touched and changed: let it look ahead, and every loop that has to know of it.
 
     ``pushed``: what has entered at once, and reaches those that it couples to; 0 for nothing. Of a loaded loop as so many ``quanta``.
-    With it goes what the phase has moved since.
+    With it goes what the phase has moved since. ``listed``: so many more that have been touched and changed are on their set's list,
+    behind the place of ``d``.
     """
     my = P.loops[d]
     base = W.sets[my.group].start
     room = W.sets[my.group].room
-    head = 0
-    count = 0
+    head = 1 if listed > 0 else 0
+    count = listed
     rounds = 0
     while True:
         own = 1 if rounds == 0 else 0
@@ -1153,128 +1184,3 @@ def shown_turn(me: Any, below: float) -> tuple:
     if middle < 1e-4:
         middle = 1e-4
     return whole, me.gain * middle / (whole * me.rate)
-
-
-# --------------------------------------------------------------------------- one event
-
-
-def happen(
-    P: Any,
-    S: Any,
-    W: Any,
-    L: Any,
-    tau_0: float,
-    now: int,
-    key: int,
-    ordinal: int,
-    drawn: int,
-    seed: int,
-) -> None:
-    """One event, with all that it does in the connected set of loops to which it belongs.
-
-    ``key``: its phase and target: a detector for HOTSPOT_END and PHOTON, a loop for KICK and LOOP. ``ordinal``: of a kick.
-    """
-    phase = key >> PHASE_SHIFT
-    target = (key >> TARGET_SHIFT) & PLACE_MASK
-    L.key[0] = key
-    L.counts[EVENTS] += 1
-    if now > L.latest[0]:
-        L.latest[0] = now
-    while True:
-        d = target
-        if phase == PHOTON:
-            fate = photon_arrives(P, S, L, target, now, drawn, seed)
-            if fate != DETECTED:
-                return
-            d = P.detectors[target].loop
-        elif phase == HOTSPOT_END:
-            L.counts[HOTSPOT_ENDS] += 1
-            d = P.detectors[target].loop
-            W.sets[P.detectors[target].group].hot_first = W.hot_next[target]
-        elif phase == KICK:
-            L.counts[KICKS] += 1
-        touch(P, S, L, tau_0, d, now)
-        undisturbed = 0
-        pushed = 0.0
-        quanta = 1.0
-        again = -1
-        if phase == PHOTON:
-            hotspot_begins(P, S, target, d, now)
-            enlist(P, S, W, target)
-        elif phase == HOTSPOT_END:
-            hotspot_ends(P, S, target, d, now)
-        elif phase == KICK:
-            pushed = kick(P, S, ordinal, d)
-            quanta = P.kicks[ordinal].x
-            crosses = P.loops[d].flow == 0 or S.loops[d].mode == SLEEP  # one that flows looks for it in its step
-            if pushed > 0.0 and P.loops[d].neuron >= 0 and crosses and fires(P, S, d, now):
-                held = S.loops[d].q
-                spike(P, S, L, d, now)
-                pushed += S.loops[d].q - held
-                again = P.neurons[P.loops[d].neuron].refractory_detector
-        else:
-            my = P.loops[d]
-            kind = S.loops[d].next_kind
-            if kind != RELEASE:
-                undisturbed = 1
-            if kind == FLUXON or kind == SLIP:
-                quantum_in(P, S, d, seed)
-                L.counts[FLUXONS] += 1
-                if L.want_fluxons[d] == 1:
-                    row = L.used[N_FLUXONS]
-                    L.fluxon_fs[row] = now
-                    L.fluxon_loop[row] = d
-                    L.used[N_FLUXONS] = row + 1
-                pushed = my.quantum
-                if my.neuron >= 0 and fires(P, S, d, now):
-                    held = S.loops[d].q
-                    spike(P, S, L, d, now)
-                    pushed += S.loops[d].q - held  # what a purge empties is missed wherever it was coupled
-                    again = P.neurons[my.neuron].refractory_detector
-            elif kind == CROSS:
-                if now < S.loops[d].ready_fs:
-                    S.loops[d].armed = 0
-                else:
-                    spike(P, S, L, d, now)
-                    again = P.neurons[my.neuron].refractory_detector
-                L.counts[STEPS] += 1
-            elif kind == WAKE:
-                wake(P, S, tau_0, d)
-                L.counts[WAKES] += 1
-            elif kind == RELEASE:
-                S.loops[d].mode = SLEEP
-                S.loops[d].z = 0.0
-            else:
-                L.counts[STEPS] += 1
-        settle(P, S, W, L, tau_0, d, now, undisturbed, pushed, quanta)
-        if again < 0:
-            return
-        # A soma's own spike hits its refractory detector at once.
-        phase = PHOTON
-        target = again
-        drawn = 0
-
-
-def first_of_set(P: Any, S: Any, W: Any, g: int) -> tuple:
-    """The first own event of set ``g``, hotspot end or loop: (fs, key)."""
-    d = W.queue[W.sets[g].start]
-    fs = S.next_fs[d]
-    key = event_key(3, d, 0)
-    k = W.sets[g].hot_first
-    if k >= 0:
-        ends = hot_until(P, S, k)
-        if ends <= fs:
-            return ends, event_key(1, k, 0)
-    return fs, key
-
-
-def begin(P: Any, S: Any, W: Any, L: Any, tau_0: float, seed: int) -> None:
-    """Plan every loop's first event at time 0."""
-    for d in range(P.loops.shape[0]):
-        if P.loops[d].warm == 1:
-            new_turn(S.loops[d], P.loops[d], seed)
-        settle(P, S, W, L, tau_0, d, 0, 0, 0.0, 0.0)
-    for d in range(P.loops.shape[0]):
-        me = S.loops[d]
-        if me.mode == SLEEP and me.u < 0.0:
-            me.z = -math.sqrt(-me.gain * me.u)  # at rest for ever

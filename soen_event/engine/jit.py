@@ -21,7 +21,7 @@ from pathlib import Path
 from types import FunctionType, SimpleNamespace
 from typing import Any
 
-from soen_event.engine.fetch import fetch
+from soen_event.engine import fetch as plain
 
 _PACKAGES = ("soen_event.", "hardware.", "training.")
 _WHOLE = {"run_sets", "slopes"}  # called, not pasted into their callers: they are large, and have several
@@ -30,12 +30,12 @@ _ENGINE = tuple(
     f"soen_event/{name}.py"
     for name in (
         "physics/*",
-        *(f"engine/{x}" for x in ("events", "windows", "crew", "machine", "queue", "state", "jit")),
+        *(f"engine/{x}" for x in ("events", "learn", "happen", "windows", "crew", "machine", "queue", "state", "jit")),
     )
 )
 # Folders with files whose compiled functions are kept on disk, those files, and all that goes into them.
 _KEPT = {
-    "soen_event/engine": (("windows", "events", "crew"), _ENGINE),
+    "soen_event/engine": (("windows", "events", "learn", "happen", "crew"), _ENGINE),
     "hardware": (("junctions",), (*_ENGINE, "hardware/junctions.py")),
     "training": (
         ("kernels",),
@@ -59,8 +59,9 @@ def _compiled_function(module: str, name: str, persistent: bool) -> Any:
     copy = FunctionType(function.__code__, namespace, function.__name__, function.__defaults__, function.__closure__)
     copy.__module__, copy.__qualname__ = function.__module__, function.__qualname__
     for key, value in function.__globals__.items():
-        if value is fetch and key in function.__code__.co_names and not vars(numba.config).get("DISABLE_JIT"):
-            namespace[key] = importlib.import_module("soen_event.engine.machine").fetch
+        by_machine = value is plain.fetch or value is plain.invoke
+        if by_machine and key in function.__code__.co_names and not vars(numba.config).get("DISABLE_JIT"):
+            namespace[key] = getattr(importlib.import_module("soen_event.engine.machine"), key)
             continue
         # Only what the code mentions: a module may also hold array helpers that Numba could not compile.
         if key in function.__code__.co_names and _own_function(value) and value is not function:

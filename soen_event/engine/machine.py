@@ -69,3 +69,20 @@ def fetch(typing: Any, array: Any, at: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(array, types.int64), generate
+
+
+@_intrinsic
+def invoke(typing: Any, function: Any, values: Any, at: Any, parameters: Any, start: Any) -> Any:
+    """Call the machine code at address ``function`` with the addresses of values[at] and parameters[start]."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        byte = ir.IntType(8).as_pointer()
+        both = [
+            builder.bitcast(_place(context, builder, signature.args[k], arguments[k], arguments[k + 1]), byte)
+            for k in (1, 3)
+        ]
+        call = ir.FunctionType(ir.VoidType(), [byte, byte]).as_pointer()
+        builder.call(builder.inttoptr(arguments[0], call), both)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, values, types.int64, parameters, types.int64), generate

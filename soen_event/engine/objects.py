@@ -6,10 +6,22 @@ its own next event comes). Sums of floats are not associative, so the order of o
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
 
 from soen_event.engine.events import BEYOND, later, new_turn, rearm_level, shown_turn, stop_turning, turn_on
-from soen_event.engine.state import DETECTED, FOREVER, IN_DEAD_TIME, IN_HOTSPOT, MISSED
+from soen_event.engine.state import (
+    AREAS,
+    AT_OFFSET,
+    AT_WEIGHT,
+    CURRENTS,
+    DETECTED,
+    FOREVER,
+    IN_DEAD_TIME,
+    IN_HOTSPOT,
+    MISSED,
+)
 from soen_event.physics.detector import flux_after, flux_in_hotspot, recovery
 from soen_event.physics.elementary import exp
 from soen_event.physics.flow import (
@@ -56,18 +68,26 @@ from soen_event.physics.loop import (
     stalls,
     wake_after,
 )
-from soen_event.physics.random import DETECTION, uniform
+from soen_event.physics.random import DETECTION, PLASTICITY, uniform
 from soen_event.physics.source import BELOW, OFFSET, SHIFT, STEEPEST, level, source_at
+from soen_event.physics.storage import HIDDEN, STOCHASTIC, level_below, stored
 from soen_event.plan import PULSE, QUANTA
 
 
-class Coupling(NamedTuple):
+@dataclass
+class Coupling:
     """What enters ``source`` adds ``J`` times as much to the flux of the target's mode."""
 
     source: Loop
     target: Loop
     mode: int
     J: float
+
+    def becomes(self, J: float) -> None:
+        """Another strength; the flux of the current that is there changes with it at once."""
+        if self.source.awake == 0:  # else the target reads the current itself
+            self.target.amplitude[self.mode] += (J - self.J) * (self.source.q + self.source.phase_out)
+        self.J = J
 
 
 class Loop:
@@ -131,6 +151,8 @@ class Loop:
     out1: float
     out2: float
     out3: float
+    current_area: float  # of a watched loop: integrals of its current and its flux up to ``since``, ns
+    flux_area: float
 
     def __init__(self, number: int, part: Any, state: Any, modes: list[list], next_fs: int, tables: Any, tau_0: float):
         self.number, self.part, self.tables, self.tau_0 = number, part, tables, tau_0
@@ -181,10 +203,52 @@ class Loop:
         if now <= self.since:
             return 0
         dt = (now - self.since) * 1.0e-6
+        leak, whole = self.leak, 0
+        if self.part.watched == 1:
+            self._watch(dt)
         if self.part.flow == 1:
-            return self._touch_flow(now, dt)
-        self._touch_fluxon(now, dt)
-        return 0
+            whole = self._touch_flow(now, dt)
+        else:
+            self._touch_fluxon(now, dt)
+        if self.part.watched == 1:  # the phase's part of the current leaks by itself
+            self.current_area += self.part.tau * (self.leak - leak) / self.part.beta
+        return whole
+
+    def _watch(self, dt: float) -> None:
+        """The integrals of the flux and of the current, as far as it is of quanta, over the next ``dt`` ns."""
+        my = self.part
+        flux = (self.steady + self.ext + 0.5 * self.ext_slope * dt) * dt
+        flux += cubic_area(self.in0, self.in1, self.in2, self.in3, dt)
+        current = 0.0
+        for v, tau, arm in zip(self.amplitude, self.mode_tau, self.mode_arm, strict=True):
+            if v != 0.0:
+                area = v * tau * (1.0 - exp(-dt / tau))
+                if arm == 2:
+                    current += area
+                else:
+                    flux += area
+        if my.flow == 1 and self.mode == RUN:
+            current = cubic_area(self.q, self.c1, self.c2, self.c3, dt)
+        elif not self.loaded and self.mode != HELD:
+            current = self.q * my.tau * (1.0 - exp(-dt / my.tau))
+        self.flux_area += flux
+        self.current_area += current
+
+    def current_at(self, now: int) -> float:
+        """Its current at ``now``, to which it need not have been brought: of whole quanta where they are events."""
+        dt = (now - self.since) * 1.0e-6
+        if self.mode == HELD or dt <= 0.0:
+            return self.q
+        if self.part.flow == 1:
+            if self.mode == RUN:
+                return cubic(self.q, self.c1, self.c2, self.c3, dt)
+        elif self.loaded:
+            current = 0.0
+            for v, tau, arm in zip(self.amplitude, self.mode_tau, self.mode_arm, strict=True):
+                if arm == 2:
+                    current += v * exp(-dt / tau)
+            return current
+        return self.q * exp(-dt / self.part.tau)
 
     def _touch_flow(self, now: int, dt: float) -> int:
         """A flowing loop follows its cubic, or decays asleep; every 2 pi that its phase turns is a fluxon."""
@@ -710,6 +774,102 @@ class Detector:
             loop.steady -= w * its.level
         loop.amplitude[self.fall] += w * f
         self.flux, self.seen_fs, self.in_hotspot = f, now, 0
+
+    def becomes(self, weight: float, now: int) -> None:
+        """Another weight; the flux that it couples into its loop, which is at ``now``, changes with it at once."""
+        its, more = self.part, weight - self.weight
+        if self.in_hotspot == 1:
+            f = flux_in_hotspot(self.flux, its.level, its.tau_rise, (now - self.seen_fs) * 1.0e-6)
+            self.loop.amplitude[self.rise] += more * (f - its.level)
+            self.loop.steady += more * its.level
+        else:
+            self.loop.amplitude[self.fall] += more * self._fallen(now)
+        self.weight = weight
+
+
+class Rule:
+    """A rule of learning: its functions, its parameters ``p``, and which of them are time constants of its sites' variables."""
+
+    def __init__(self, part: Any, hooks: dict[str, Any], parameters: dict[str, float], decay: dict[str, str]):
+        self.part, self.hooks, self.decay = part, hooks, decay
+        self.p = SimpleNamespace(**parameters)
+
+
+class Site:
+    """Where a rule changes a value: a synapse's weight, a loop's flux offset, or a coupling. ``values`` is what the rule sees."""
+
+    def __init__(self, number: int, part: Any, rule: Rule, values: dict[str, float], since: int, place: Any):
+        self.number, self.part, self.rule, self.since, self.place = number, part, rule, since, place
+        self.values = SimpleNamespace(**values)
+        self.loop: Loop
+        self.post: Loop
+        self.wanted = self.values.weight
+
+    def catch_up(self, now: int) -> None:
+        """Its variables decay to ``now``."""
+        dt = (now - self.since) * 1.0e-6
+        self.since = now
+        if dt <= 0.0:
+            return
+        own, p = vars(self.values), vars(self.rule.p)
+        for name, tau in self.rule.decay.items():
+            if own[name] != 0.0:
+                own[name] *= exp(-dt / p[tau])
+
+    def ask(self, now: int, function: Any, seed: int) -> bool:
+        """It hears an event. True if it wants another value, then in ``wanted``."""
+        my, it, p = self.part, self.values, self.rule.p
+        self.catch_up(now)
+        it.change, it.now = 0.0, now * 1.0e-6
+        if self.rule.part.reads & CURRENTS:
+            it.current, it.post_current = self.loop.current_at(now), self.post.current_at(now)
+        if self.rule.part.reads & AREAS:
+            it.current_area, it.flux_area = self.loop.current_area, self.loop.flux_area
+        value = it.weight
+        function(it, p)
+        change = it.change * p.rate
+        it.weight = it.change = self.wanted = value  # what the rule asks for goes through the memory
+        if change == 0.0 or it.now < p.begins or it.now >= p.ends:
+            return False
+        change = min(change, p.clip)
+        change = max(change, -p.clip)
+        draw = uniform(seed, my.key, int(it.asked), PLASTICITY, 0) if my.rounding == STOCHASTIC else 0.0
+        it.asked += 1.0
+        before = it.hidden
+        new, it.hidden = stored(value, change, before, my.low, my.high, my.step, my.rounding, draw)
+        if new == value:
+            if my.rounding != HIDDEN or it.hidden == before:
+                it.lost += 1.0
+            return False
+        self.wanted = it.change = new
+        return True
+
+    def bounded(self, factor: float) -> None:
+        """It wants ``factor`` times as much, on levels of its memory the one towards zero."""
+        my = self.part
+        smaller = level_below(self.wanted * factor, my.low, my.step)
+        self.wanted = self.values.change = min(max(smaller, my.low), my.high)
+        self.values.hidden *= factor
+
+    def put_in(self, now: int, touch: Any) -> list[Loop]:
+        """It takes the value that it wants, if that is another; returns the loops that this changes."""
+        new, it = self.wanted, self.values
+        old = it.weight
+        if new == old:
+            return []
+        it.weight = it.change = new
+        it.writes += 1.0
+        it.moved += abs(new - old)
+        touch(self.loop)
+        if self.part.kind == AT_WEIGHT:
+            self.place.becomes(new, now)
+        elif self.part.kind == AT_OFFSET:
+            self.loop.ext += new - old
+        else:
+            touch(self.place.target)
+            self.place.becomes(new)
+            return [self.loop, self.place.target]
+        return [self.loop]
 
 
 class Neuron:

@@ -11,7 +11,7 @@ from soen_event.engine import windows
 from soen_event.engine.compiled import logged, new_log, new_work
 from soen_event.engine.events import LOG_COLUMNS, N_AMPLITUDES, N_TRACES, ROUNDS, settle, touch
 from soen_event.engine.jit import compile_function
-from soen_event.physics.detector import flux_after, flux_in_hotspot
+from soen_event.engine.learn import recouple, reweigh
 
 if TYPE_CHECKING:
     from soen_event.engine.state import State
@@ -39,7 +39,7 @@ class _Change:
         """Plan anew; returns the trace rows of the loops that this changes (columns of a Log)."""
         for d in loops:
             compile_function(settle, persistent=True)(
-                self.records, self.state, self.work, self.log, self.plan.tau_0, d, self.now, 0, 0.0, 0.0
+                self.records, self.state, self.work, self.log, self.plan.tau_0, d, self.now, 0, 0.0, 0.0, 0
             )
         self.state.counts[:] += self.log.counts
         rows = logged(self.log)
@@ -54,18 +54,9 @@ def set_weight(
     Returns trace rows of the loops that this changes, of those that ``want_trace`` (int64 per loop) asks for.
     """
     change = _Change(plan, state, now, want_trace)
-    it, its = state.detectors[k], change.records.detectors[k]
-    d = int(its.loop)
+    d = int(change.records.detectors[k].loop)
     change.touch(d)
-    more = weight - float(it.weight)
-    dt = (now - int(it.seen_fs)) * 1.0e-6
-    if it.in_hotspot == 1:
-        f = flux_in_hotspot(float(it.flux), float(its.level), float(its.tau_rise), dt)
-        state.amplitude[its.rise] += more * (f - its.level)
-        state.loops[d].steady += more * its.level
-    else:
-        state.amplitude[its.fall] += more * flux_after(float(it.flux), float(its.tau_fall), dt)
-    it.weight = weight
+    compile_function(reweigh, persistent=True)(change.records, state, k, weight, now)
     return change.settle([d])
 
 
@@ -80,9 +71,5 @@ def set_coupling(plan: Plan, state: State, c: int, J: float, now: int, want_trac
     d = int(a.out_loop[c])
     change.touch(source)
     change.touch(d)
-    if state.loops[source].awake == 0:  # else the target reads the current itself
-        state.amplitude[a.out_mode[c]] += (J - float(state.out_J[c])) * float(
-            state.loops[source].q + state.loops[source].phase_out
-        )
-    state.out_J[c] = J
+    compile_function(recouple, persistent=True)(change.records, state, c, source, J)
     return change.settle([source] if d == source else [source, d])

@@ -18,8 +18,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
-from itertools import islice
+from collections.abc import Callable, Iterable
+from itertools import groupby, islice
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +28,11 @@ import simpy
 from simpy.core import EventPriority
 
 from soen_event.engine.events import LOG_COLUMNS, ROUNDS, TRACE_COLUMNS, event_key, new_turn, tells
-from soen_event.engine.objects import Coupling, Detector, Loop, Neuron
+from soen_event.engine.objects import Coupling, Detector, Loop, Neuron, Rule, Site
 from soen_event.engine.state import (
+    AREAS,
+    AT_COUPLING,
+    AT_WEIGHT,
     COUNTS,
     DETECTED,
     FOREVER,
@@ -45,6 +48,7 @@ from soen_event.engine.state import (
     NOW,
     PHOTON,
     PLACE_MASK,
+    SITE_VALUES,
     TARGET_SHIFT,
     State,
     fresh,
@@ -177,6 +181,32 @@ class ReferenceEngine:
         for change in self._kicks:
             change.fall -= first[change.loop]
             change.rise -= first[change.loop]
+        self._build_sites(p, state)
+
+    def _build_sites(self, p: Any, state: State) -> None:
+        """Rules of learning, and the sites that they have."""
+        how = self.plan.learning
+        values, parameters = state.sites.tolist(), state.rule_values.tolist()
+        self.rules: list[Rule] = []
+        for r, part in enumerate(_rows(p.rules)):
+            names, own = how.parameters[r], how.fields[r][len(SITE_VALUES) :]
+            taus = p.decay[part.decay_start : part.decay_stop].tolist()
+            decay = {name: names[tau] for name, tau in zip(own, taus, strict=True) if tau >= 0}
+            mine = dict(zip(names, parameters[part.start :], strict=False))
+            self.rules.append(Rule(part, how.hooks[r], mine, decay))
+        self.sites: list[Site] = []
+        for i, part in enumerate(_rows(p.sites)):
+            rule = self.rules[part.rule]
+            mine = dict(zip(how.fields[part.rule], values[part.start :], strict=False))
+            place: Any = None
+            if part.kind == AT_WEIGHT:
+                place = self.detectors[part.place]
+            elif part.kind == AT_COUPLING:
+                source = self.loops[part.loop]
+                place = source.couplings[part.place - source.part.out_start]
+            site = Site(i, part, rule, mine, int(state.site_fs[i]), place)
+            site.loop, site.post = self.loops[part.loop], self.loops[part.post]
+            self.sites.append(site)
 
     # ------------------------------------------------------------------ running
 
@@ -212,8 +242,9 @@ class ReferenceEngine:
             self._spike(loop)
             pushed += loop.q - held
         self._settle(loop, undisturbed=False, pushed=pushed, quanta=change.x)
-        if spikes and self.neurons[soma.neuron].part.refractory_detector >= 0:
-            self._photon(self.neurons[soma.neuron].part.refractory_detector, drawn=False)
+        if spikes:
+            self._own_photon(soma.neuron)
+            self._learn_from_spike(soma.neuron)
 
     def _on_stimulus(self, event: Event) -> None:
         self._next_photon += 1
@@ -259,6 +290,9 @@ class ReferenceEngine:
         detector.hotspot_begins(now)
         self._schedule_end(k)
         self._settle(detector.loop, undisturbed=False)
+        site = detector.part.site
+        if site >= 0:
+            self._learn(self.sites[site : site + 1], "on_detection")
 
     def _on_hotspot_end(self, event: Event) -> None:
         now = self._happens()
@@ -300,10 +334,23 @@ class ReferenceEngine:
         else:
             self._counts["steps"] += 1
         self._settle(loop, undisturbed=kind != RELEASE, pushed=pushed)
+        own = slice(loop.part.hears_start, loop.part.hears_stop)
         if spikes:
-            own = self.neurons[loop.part.neuron].part.refractory_detector
-            if own >= 0:
-                self._photon(own, drawn=False)
+            self._own_photon(loop.part.neuron)
+        if kind in (FLUXON, SLIP):
+            self._learn(self.sites[own], "on_fluxon")
+        if spikes:
+            self._learn_from_spike(loop.part.neuron)
+
+    def _own_photon(self, neuron: int) -> None:
+        """A soma's own spike hits its refractory detector at once."""
+        own = self.neurons[neuron].part.refractory_detector
+        if own >= 0:
+            self._photon(own, drawn=False)
+
+    def _learn_from_spike(self, neuron: int) -> None:
+        my = self.neurons[neuron].part
+        self._learn(self.sites[my.site_start : my.site_stop], "on_spike")
 
     def _spike(self, soma: Loop) -> None:
         """A soma fires: a spike sets out along the neuron's waveguides."""
@@ -320,13 +367,20 @@ class ReferenceEngine:
     def _touch(self, loop: Loop) -> None:
         self._counts["fluxons"] += loop.touch(self._now)
 
-    def _settle(self, loop: Loop, undisturbed: bool, pushed: float = 0.0, quanta: float = 1.0) -> None:
+    def _settle(
+        self,
+        loop: Loop,
+        undisturbed: bool,
+        pushed: float = 0.0,
+        quanta: float = 1.0,
+        listed: Iterable[Loop] = (),
+    ) -> None:
         """The last step of every change of a loop: it makes a new plan, and so does every loop that has to know of it.
 
         ``pushed``: what has entered at once, and reaches those that it couples to; of a loaded loop as so many ``quanta``.
-        With it goes what the phase has moved since.
+        With it goes what the phase has moved since. ``listed``: more that have been touched and changed.
         """
-        todo: deque[Loop] = deque()
+        todo: deque[Loop] = deque(listed)
         rounds = 0
         while True:
             loop.look_ahead(self._now, undisturbed, fresh=rounds == 0 and not undisturbed)
@@ -397,6 +451,68 @@ class ReferenceEngine:
             self._write(trace_fs=self._now, trace_loop=loop.number, trace_mode=loop.mode, trace_values=loop.trace_row())
             self._log["trace_amplitude"] += loop.amplitude
 
+    # ------------------------------------------------------------------ learning
+
+    def _learn(self, sites: list[Site], hook: str) -> None:
+        """Sites hear an event."""
+        wanting = []
+        for site in sites:
+            function = site.rule.hooks.get(hook)
+            if function is not None and site.ask(self._now, function, self.seed):
+                wanting.append(site)
+        if wanting:
+            self._carry_out(sites, wanting, [])
+
+    def signal(self, name: str, values: np.ndarray, now: int) -> None:
+        """Let the sites of learning hear a signal at ``now`` (fs), after all events up to then. ``values`` as in the compiled engine."""
+        self._now = now
+
+        def together(site: Site) -> tuple[int, int]:
+            return site.part.neuron, -1 if site.part.neuron >= 0 else site.part.loop
+
+        for _, group in groupby(self.sites, together):
+            sites, wanting, listed = list(group), [], []
+            for site in sites:
+                function = site.rule.hooks.get(f"on_{name}")
+                if function is None:
+                    continue
+                if site.rule.part.reads & AREAS:
+                    self._touch(site.loop)
+                    if site.loop not in listed:
+                        listed.append(site.loop)
+                site.values.signal = float(values[site.part.neuron])
+                if site.ask(now, function, self.seed):
+                    wanting.append(site)
+            if wanting or listed:
+                self._carry_out(sites, wanting, listed)
+
+    def _carry_out(self, sites: list[Site], wanting: list[Site], listed: list[Loop]) -> None:
+        """Put what sites want into the loops; with all sites of the neuron if a rule bounds their sum."""
+        normed = [site for site in wanting if site.rule.part.norm > 0.0]
+        if normed:
+            neuron = normed[-1].part.neuron
+            if neuron >= 0:
+                my = self.neurons[neuron].part
+                sites = self.sites[my.site_start : my.site_stop]
+            for rule, _ in groupby(site.rule for site in sites):
+                if rule.part.norm > 0.0:
+                    self._within_norm([site for site in sites if site.rule is rule], rule.part.norm)
+        for site in sites:
+            changed = site.put_in(self._now, self._touch)
+            if changed:
+                self._write(write_fs=self._now, write_site=site.number, write_value=site.values.weight)
+            listed += [loop for loop in dict.fromkeys(changed) if loop not in listed]
+        if listed:
+            self._settle(listed[0], undisturbed=False, listed=listed[1:])
+
+    def _within_norm(self, sites: list[Site], norm: float) -> None:
+        squares = 0.0
+        for site in sites:
+            squares += site.wanted * site.wanted
+        if squares > norm * norm:
+            for site in sites:
+                site.bounded(norm / math.sqrt(squares))
+
     # ------------------------------------------------------------------ scheduling
 
     def _send(self, fs: int, key: int, ordinal: int) -> None:
@@ -442,7 +558,7 @@ class ReferenceEngine:
 
     def drain(self) -> dict[str, np.ndarray]:
         """Take out what has been logged since the last call: columns of the compiled engine's ``Log`` by name."""
-        floats = ("trace_values", "trace_amplitude")
+        floats = ("trace_values", "trace_amplitude", "write_value")
         out = {name: np.array(rows, dtype=float if name in floats else np.int64) for name, rows in self._log.items()}
         out["trace_values"] = out["trace_values"].reshape(-1, TRACE_COLUMNS)
         for rows in self._log.values():
@@ -472,6 +588,9 @@ class ReferenceEngine:
             mode_hot=ints([n for loop in loops for n in loop.mode_hot]),
             detectors=records(form.detectors, self.detectors),
             out_J=np.array([coupling.J for loop in loops for coupling in loop.couplings], dtype=float),
+            sites=np.array([v for site in self.sites for v in vars(site.values).values()], dtype=float),
+            site_fs=ints([site.since for site in self.sites]),
+            rule_values=np.array([v for rule in self.rules for v in vars(rule.p).values()], dtype=float),
             spikes=ints([neuron.spikes for neuron in self.neurons]),
             heap_fs=heap[:, 0].copy(),
             heap_key=heap[:, 1].copy(),

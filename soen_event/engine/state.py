@@ -86,6 +86,9 @@ LOOP_PLAN = [
     ("enter_stop", "i8"),
     ("reach_start", "i8"),
     ("reach_stop", "i8"),
+    ("hears_start", "i8"),  # sites that learn from its fluxons
+    ("hears_stop", "i8"),
+    ("watched", "i8"),  # 1: the areas under its current and its flux are kept
 ]
 _RANGES = ("mode", "out", "in", "enter", "reach")
 DETECTOR_PLAN = [
@@ -103,6 +106,7 @@ DETECTOR_PLAN = [
     ("restarts", "i8"),
     ("dead_fs", "i8"),
     ("key", "i8"),
+    ("site", "i8"),  # the site that learns from its detections; -1: none
 ]
 NEURON_PLAN = [
     ("soma", "i8"),
@@ -112,6 +116,8 @@ NEURON_PLAN = [
     ("tau_rad", "f8"),
     ("guide_start", "i8"),
     ("guide_stop", "i8"),
+    ("site_start", "i8"),  # sites that learn from its spikes
+    ("site_stop", "i8"),
 ]
 GUIDE_PLAN = [
     ("neuron", "i8"),
@@ -132,6 +138,68 @@ KICK_PLAN = [
     ("rise", "i8"),
     ("arm", "i8"),
 ]
+
+# A site is where a rule of learning changes something: a synapse's weight, a loop's flux offset, a coupling.
+SITE_PLAN = [
+    ("kind", "i8"),  # AT_WEIGHT, AT_OFFSET or AT_COUPLING
+    ("place", "i8"),  # its detector, loop or coupling
+    ("loop", "i8"),  # the loop that it belongs to: of a coupling the one that it comes from
+    ("post", "i8"),  # the loop behind it: the soma of its neuron, or the target of a coupling
+    ("neuron", "i8"),  # whose spikes it learns from; -1: none
+    ("rule", "i8"),
+    ("start", "i8"),  # its values in State.sites
+    ("key", "i8"),  # address of its random draws
+    ("low", "f8"),
+    ("high", "f8"),
+    ("step", "f8"),  # between two levels of its memory; 0: any value
+    ("rounding", "i8"),
+]
+RULE_PLAN = [
+    ("on_detection", "i8"),  # functions, see fetch.invoke; 0: none
+    ("on_spike", "i8"),
+    ("on_fluxon", "i8"),
+    ("start", "i8"),  # its parameters in State.rule_values
+    ("decay_start", "i8"),  # of its variables: the parameters that are their time constants, in Records.decay
+    ("decay_stop", "i8"),
+    ("reads", "i8"),  # CURRENTS, AREAS
+    ("norm", "f8"),  # largest root of the sum of squares over a neuron's sites; 0: any
+]
+AT_WEIGHT, AT_OFFSET, AT_COUPLING = range(3)
+CURRENTS, AREAS = 1, 2
+# Values of a site; a rule's own variables follow.
+SITE_VALUES = (
+    "weight",
+    "change",
+    "current",
+    "post_current",
+    "signal",
+    "now",
+    "current_area",
+    "flux_area",
+    "hidden",
+    "asked",
+    "writes",
+    "moved",
+    "lost",
+)
+(
+    V_WEIGHT,
+    V_CHANGE,
+    V_CURRENT,
+    V_POST_CURRENT,
+    V_SIGNAL,
+    V_NOW,
+    V_CURRENT_AREA,
+    V_FLUX_AREA,
+    V_HIDDEN,
+    V_ASKED,
+    V_WRITES,
+    V_MOVED,
+    V_LOST,
+) = range(len(SITE_VALUES))
+# Parameters of a rule that every rule has; its own follow.
+RULE_VALUES = ("rate", "clip", "begins", "ends")
+R_RATE, R_CLIP, R_BEGINS, R_ENDS = range(len(RULE_VALUES))
 
 LOOP_STATE = [
     ("since", "i8"),  # fs up to which the loop has been advanced
@@ -199,6 +267,8 @@ LOOP_STATE = [
     ("out2", "f8"),
     ("out3", "f8"),
     ("out_top", "f8"),  # bound of the magnitude of what was given out last, while awake
+    ("current_area", "f8"),  # of a watched loop: the integrals of its current and its flux up to ``since``, ns
+    ("flux_area", "f8"),
 ]
 DETECTOR_STATE = [
     ("flux", "f8"),  # own flux over weight at ``seen_fs``
@@ -231,6 +301,9 @@ class Records(NamedTuple):
     kicks: np.ndarray
     group_start: np.ndarray  # connected sets of loops: where each begins in ``group_member``
     group_member: np.ndarray
+    sites: np.ndarray  # sites of learning by neuron, then loop; their rules
+    rules: np.ndarray
+    decay: np.ndarray
     sources: Sources
 
 
@@ -243,6 +316,11 @@ class State(NamedTuple):
     mode_hot: np.ndarray  # (q,) hotspots that rise through this mode
     detectors: np.ndarray
     out_J: np.ndarray  # couplings, may be reprogrammed
+    sites: (
+        np.ndarray
+    )  # values of all sites of learning (SITE_VALUES and a rule's own variables), one site after another
+    site_fs: np.ndarray  # up to when the variables of a site have decayed
+    rule_values: np.ndarray  # parameters of the rules (RULE_VALUES and their own)
     spikes: np.ndarray  # (k,) counts
     heap_fs: np.ndarray  # travelling spikes, each as its next arrival: a binary heap of ``cursor[HEAP_SIZE]`` entries
     heap_key: np.ndarray
@@ -271,20 +349,22 @@ def _sets(group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def packed(plan: Plan) -> Records:
     """The Plan's columns as records."""
-    a = plan.arrays
+    a, learning = plan.arrays, plan.learning
     loops = _records(
         LOOP_PLAN,
         {
-            **{name: getattr(a, name) for name, _ in LOOP_PLAN if not name.endswith(("_start", "_stop"))},
+            **{name: getattr(a, name) for name, _ in LOOP_PLAN if name in a._fields},
             **{f"{name}_start": getattr(a, f"{name}_start")[:-1] for name in _RANGES},
             **{f"{name}_stop": getattr(a, f"{name}_start")[1:] for name in _RANGES},
+            **learning.of_loops,
         },
     )
     detectors = _records(
         DETECTOR_PLAN,
         {
-            **{name: getattr(a, f"det_{name}") for name, _ in DETECTOR_PLAN if name != "group"},
+            **{name: getattr(a, f"det_{name}") for name, _ in DETECTOR_PLAN if name not in ("group", "site")},
             "group": a.group[a.det_loop],
+            "site": learning.of_detectors,
         },
     )
     neurons = _records(
@@ -293,6 +373,8 @@ def packed(plan: Plan) -> Records:
             **{name: getattr(a, name) for name in ("soma", "refractory_detector", "emission", "latency_fs", "tau_rad")},
             "guide_start": a.guide_start[:-1],
             "guide_stop": a.guide_start[1:],
+            "site_start": learning.of_neurons[:-1],
+            "site_stop": learning.of_neurons[1:],
         },
     )
     guides = _records(
@@ -325,6 +407,9 @@ def packed(plan: Plan) -> Records:
         guides,
         kicks,
         *_sets(a.group),
+        learning.sites,
+        learning.rules.copy(),
+        learning.decay,
         plan.sources,
     )
 
@@ -347,6 +432,9 @@ def fresh(plan: Plan) -> State:
         mode_hot=ints(len(a.mode_tau)),
         detectors=_records(DETECTOR_STATE, {"weight": a.det_weight}),
         out_J=a.out_J.copy(),
+        sites=plan.learning.values.copy(),
+        site_fs=ints(len(plan.learning.sites)),
+        rule_values=plan.learning.rule_values.copy(),
         spikes=ints(k),
         heap_fs=ints(64),
         heap_key=ints(64),

@@ -24,12 +24,12 @@ from soen_event.engine.events import (
     N_SENT,
     N_SPIKES,
     N_TRACES,
+    N_WRITES,
     event_key,
-    first_of_set,
-    happen,
     hot_until,
 )
 from soen_event.engine.fetch import fetch
+from soen_event.engine.happen import first_of_set, happen
 from soen_event.engine.queue import arrange, earlier, pop, push, rekey, replace
 from soen_event.engine.state import (
     EVENTS,
@@ -384,6 +384,7 @@ def run_sets(
                 or L.used[N_SPIKES] + 2 > L.spike_fs.shape[0]
                 or L.used[N_PHOTONS] + 3 > L.photon_fs.shape[0]
                 or L.used[N_SENT] + 2 > L.sent_fs.shape[0]
+                or L.used[N_WRITES] + L.most_writes[0] > L.write_fs.shape[0]
             ):
                 return LOG_FULL
             # The set's first event: the head of its inbox, its first hotspot end, or its first loop.
