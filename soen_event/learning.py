@@ -640,17 +640,15 @@ def _places(plan: Plan, each: Plasticity, name: str, faults: list[str]) -> list[
         for k, c in enumerate(plan.coupling_ids):
             index.setdefault(c, []).append(k)
         found = _matching(each.couplings, index, f"{name}.couplings", "coupling", faults)
-        for c, number, k in (
-            (c, number, k) for c in dict.fromkeys(found) for number, k in enumerate(index[c], start=1)
-        ):
+        for name_of, number, k in [(c, n, k) for c in dict.fromkeys(found) for n, k in enumerate(index[c], start=1)]:
             a = plan.arrays
             source, target = _home(plan, AT_COUPLING, k), int(a.out_loop[k])
             if a.stiff[target] > 0.0 or a.enter_start[source] < a.enter_start[source + 1]:
                 faults.append(
-                    f"{name}: {c} is part of a collection loop, whose inductances follow from its couplings; it cannot learn"
+                    f"{name}: {name_of} is part of a collection loop, whose inductances follow from its couplings; it cannot learn"
                 )
             else:  # parallel couplings have one id, and sites have numbers then
-                out.append((AT_COUPLING, k, c if number == 1 else f"{c}#{number}"))
+                out.append((AT_COUPLING, k, name_of if number == 1 else f"{name_of}#{number}"))
     for kind, _, site in out:
         if kind != AT_WEIGHT and "on_detection" in each.rule.hooks():
             faults.append(
@@ -727,7 +725,7 @@ def _fluxon_faults(plan: Plan, given: Sequence[Plasticity], names: list[str], ro
     faults: list[str] = []
     neuron_of: dict[int, int] = {}
     for (neuron, loop, _, _), r, site, _ in rows:
-        if not "on_fluxon" in given[r].rule.hooks():
+        if "on_fluxon" not in given[r].rule.hooks():
             continue
         if plan.arrays.flow[loop] == 1:
             faults.append(
