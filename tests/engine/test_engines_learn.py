@@ -270,6 +270,22 @@ def test_parameters_can_be_changed_and_are_recorded():
         run.set_rule("PairRule", tau_plus=0.0)
 
 
+def test_learning_goes_on_after_weights_and_biases_were_programmed():
+    net, photons = neuron_with()
+    runs = []
+    for engine in ("compiled", "reference"):
+        run = se.Simulation(net, photons, engine=engine, learning=PairRule().on(synapses="*"))
+        run.run(100.0)
+        run.set_weight("s1", 0.5)
+        assert run.learnt["s1"] == 0.5
+        run.set_bias("d0", 1.75)
+        run.inject("s0", [120.0, 130.0])
+        run.run(400.0)
+        assert run.learnt["s1"] != 0.5
+        runs.append((run.learnt, len(run.finish().table("writes")["site"])))
+    assert runs[0] == runs[1]
+
+
 def test_a_rule_that_says_less_than_it_uses_is_refused():
     with pytest.raises(TypeError, match="requires says pre, but its functions use post, pre"):
 
