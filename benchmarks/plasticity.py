@@ -4,8 +4,8 @@
     python benchmarks/plasticity.py --gate     # fewer repeats; exit 1 if the goal is missed
 
 The same network and photons without a rule, with pair STDP on every synapse at a rate of 0 (the same events, each heard by
-the rule, and no weight moves), and at a rate that moves weights. CPU time of one thread, medians; a ratio is of times, so it counts the events
-that changed weights bring about too; the ratio per event is printed beside it.
+the rule, and no weight moves), and at a rate that moves weights. CPU time of one thread, medians; a ratio is of times, so it
+counts the events that changed weights bring about too; the ratio per event is printed beside it.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import time
 
 import numpy as np
 from engines import recurrent_network
+from training.rules import STDP
 
 import soen_event as se
 from soen_event.stimulus import poisson
-from training.rules import STDP
 
 GOAL = 2.0
 
