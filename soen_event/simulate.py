@@ -728,6 +728,17 @@ class Simulation:
         self._append(self._engine.drain())
 
     def _append(self, log: dict[str, np.ndarray]) -> None:
+        bad = np.flatnonzero(np.isnan(log["write_value"])) if "write_value" in log else ()
+        if len(bad):
+            keep = ~np.isnan(log["write_value"])
+            how, k = self.plan.learning, int(bad[0])
+            site, when = int(log["write_site"][k]), int(log["write_fs"][k]) * 1e-6
+            log = {**log, **{name: log[name][keep] for name in _TABLES["writes"].values()}}
+            self._append(log)
+            raise InputError(
+                f"{how.names[how.sites[site].rule]}: {how.site_ids[site]} was asked for a change that is no finite number, at {when:g} ns; "
+                f"no such change was made; look at its variables with Simulation.site({how.site_ids[site]!r})"
+            )
         for table, names in _TABLES.items():
             columns = {name: log[key] for name, key in names.items() if key in log}
             if columns and len(next(iter(columns.values()))):

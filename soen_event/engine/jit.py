@@ -24,7 +24,7 @@ from typing import Any
 from soen_event.engine import fetch as plain
 
 _PACKAGES = ("soen_event.", "hardware.", "training.")
-_WHOLE = {"run_sets", "slopes"}  # called, not pasted into their callers: they are large, and have several
+_WHOLE = {"run_sets", "carry_out", "slopes"}  # called, not pasted into their callers: they are large, and have several
 _ROOT = Path(__file__).resolve().parents[2]
 _ENGINE = tuple(
     f"soen_event/{name}.py"

@@ -47,6 +47,7 @@ from soen_event.physics.random import PLASTICITY, uniform
 from soen_event.physics.storage import HIDDEN, STOCHASTIC, level_below, stored
 
 DETECTION_HEARD, SPIKE_HEARD, FLUXON_HEARD = range(3)
+MOST = 1.0e300  # of a change; what is no number is a rule's fault and told (NaN in the log)
 
 
 def current_at(P: Any, S: Any, d: int, now: int) -> float:
@@ -104,6 +105,9 @@ def ask(P: Any, S: Any, i: int, now: int, function: int, seed: int) -> bool:
     S.sites[at + V_WEIGHT] = value  # a rule reads it; what it asks for goes through the memory
     S.sites[at + V_CHANGE] = value
     ns = S.sites[at + V_NOW]
+    if not abs(change) <= MOST:
+        S.sites[at + V_CHANGE] = math.nan
+        return True
     if change == 0.0 or ns < S.rule_values[rule.start + R_BEGINS] or ns >= S.rule_values[rule.start + R_ENDS]:
         return False
     clip = S.rule_values[rule.start + R_CLIP]
@@ -130,16 +134,17 @@ def within_norm(P: Any, S: Any, first: int, last: int, rule: int) -> None:
     """Scale what sites ``first`` to ``last`` of one rule are to hold down to the rule's norm, towards zero on levels."""
     squares = 0.0
     for i in range(first, last):
-        if P.sites[i].rule == rule:
-            squares += S.sites[P.sites[i].start + V_CHANGE] * S.sites[P.sites[i].start + V_CHANGE]
+        wanted = S.sites[P.sites[i].start + V_CHANGE]
+        if P.sites[i].rule == rule and wanted == wanted:
+            squares += wanted * wanted
     norm = P.rules[rule].norm
     if squares <= norm * norm:
         return
     factor = norm / math.sqrt(squares)
     for i in range(first, last):
         site = P.sites[i]
-        if site.rule == rule:
-            at = site.start
+        at = site.start
+        if site.rule == rule and S.sites[at + V_CHANGE] == S.sites[at + V_CHANGE]:
             smaller = level_below(S.sites[at + V_CHANGE] * factor, site.low, site.step)
             if smaller < site.low:
                 smaller = site.low
@@ -180,15 +185,18 @@ def put_in(P: Any, S: Any, W: Any, L: Any, tau_0: float, i: int, now: int, count
     old = S.sites[at + V_WEIGHT]
     if new == old:
         return count
-    S.sites[at + V_WEIGHT] = new
-    S.sites[at + V_WRITES] += 1.0
-    S.sites[at + V_MOVED] += abs(new - old)
     row = L.used[N_WRITES]
     L.write_fs[row] = now
     L.write_site[row] = i
     L.write_value[row] = new
     L.write_key[row] = L.key[0]
     L.used[N_WRITES] = row + 1
+    if new != new:  # told by the row, and not put in
+        S.sites[at + V_CHANGE] = old
+        return count
+    S.sites[at + V_WEIGHT] = new
+    S.sites[at + V_WRITES] += 1.0
+    S.sites[at + V_MOVED] += abs(new - old)
     touch(P, S, L, tau_0, site.loop, now)
     count = put_on_list(P, W, site.loop, count)
     if site.kind == AT_WEIGHT:
@@ -234,7 +242,7 @@ def learn(P: Any, S: Any, W: Any, L: Any, tau_0: float, first: int, last: int, h
             function = rule.on_fluxon
         if function != 0 and ask(P, S, i, now, function, seed):
             changed = True
-            if rule.norm > 0.0:
+            if rule.norm > 0.0 and S.sites[P.sites[i].start + V_CHANGE] == S.sites[P.sites[i].start + V_CHANGE]:
                 bounded = i
     if changed:
         carry_out(P, S, W, L, tau_0, first, last, bounded, now, 0)
@@ -263,7 +271,7 @@ def broadcast(
             S.sites[P.sites[i].start + V_SIGNAL] = values[n]
             if ask(P, S, i, now, function, seed):
                 changed = True
-                if rule.norm > 0.0:
+                if rule.norm > 0.0 and S.sites[P.sites[i].start + V_CHANGE] == S.sites[P.sites[i].start + V_CHANGE]:
                     bounded = i
         i += 1
     if changed or count > 0:

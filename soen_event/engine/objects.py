@@ -6,11 +6,13 @@ its own next event comes). Sums of floats are not associative, so the order of o
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
 from soen_event.engine.events import BEYOND, later, new_turn, rearm_level, shown_turn, stop_turning, turn_on
+from soen_event.engine.learn import MOST
 from soen_event.engine.state import (
     AREAS,
     AT_OFFSET,
@@ -826,9 +828,15 @@ class Site:
         if self.rule.part.reads & AREAS:
             it.current_area, it.flux_area = self.loop.current_area, self.loop.flux_area
         value = it.weight
-        function(it, p)
-        change = it.change * p.rate
+        try:
+            function(it, p)
+            change = it.change * p.rate
+        except (ArithmeticError, ValueError):  # machine code goes on with what is no number
+            change = math.nan
         it.weight = it.change = self.wanted = value  # what the rule asks for goes through the memory
+        if not abs(change) <= MOST:
+            self.wanted = math.nan
+            return True
         if change == 0.0 or it.now < p.begins or it.now >= p.ends:
             return False
         change = min(change, p.clip)
@@ -852,10 +860,11 @@ class Site:
         self.values.hidden *= factor
 
     def put_in(self, now: int, touch: Any) -> list[Loop]:
-        """It takes the value that it wants, if that is another; returns the loops that this changes."""
+        """It takes the value that it wants, another one than it has; returns the loops that this changes."""
         new, it = self.wanted, self.values
         old = it.weight
-        if new == old:
+        if new != new:
+            self.wanted = it.change = old
             return []
         it.weight = it.change = new
         it.writes += 1.0

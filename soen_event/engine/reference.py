@@ -488,7 +488,7 @@ class ReferenceEngine:
 
     def _carry_out(self, sites: list[Site], wanting: list[Site], listed: list[Loop]) -> None:
         """Put what sites want into the loops; with all sites of the neuron if a rule bounds their sum."""
-        normed = [site for site in wanting if site.rule.part.norm > 0.0]
+        normed = [site for site in wanting if site.rule.part.norm > 0.0 and site.wanted == site.wanted]
         if normed:
             neuron = normed[-1].part.neuron
             if neuron >= 0:
@@ -498,15 +498,16 @@ class ReferenceEngine:
                 if rule.part.norm > 0.0:
                     self._within_norm([site for site in sites if site.rule is rule], rule.part.norm)
         for site in sites:
-            changed = site.put_in(self._now, self._touch)
-            if changed:
-                self._write(write_fs=self._now, write_site=site.number, write_value=site.values.weight)
-            listed += [loop for loop in dict.fromkeys(changed) if loop not in listed]
+            if site.wanted != site.values.weight:
+                self._write(write_fs=self._now, write_site=site.number, write_value=site.wanted)
+                changed = site.put_in(self._now, self._touch)
+                listed += [loop for loop in dict.fromkeys(changed) if loop not in listed]
         if listed:
             self._settle(listed[0], undisturbed=False, listed=listed[1:])
 
     def _within_norm(self, sites: list[Site], norm: float) -> None:
         squares = 0.0
+        sites = [site for site in sites if site.wanted == site.wanted]
         for site in sites:
             squares += site.wanted * site.wanted
         if squares > norm * norm:

@@ -337,6 +337,29 @@ def test_a_rule_that_says_less_than_it_uses_is_refused():
 
 
 @dataclass(frozen=True)
+class Dividing(Rule):
+    by: float = 0.0
+    requires = frozenset({"post", "weight"})
+
+    @staticmethod
+    def on_spike(site, p):
+        site.change += site.weight / p.by
+
+
+@pytest.mark.parametrize("norm", [None, 1.0])
+def test_a_change_that_is_no_number_is_told_and_not_made(norm):
+    net, photons = neuron_with()
+    for engine in ("compiled", "reference"):
+        run = se.Simulation(net, photons, engine=engine, learning=Dividing().on(synapses=["s0", "s1"], max_norm=norm))
+        with pytest.raises(InputError, match="Dividing: s0 was asked for a change that is no finite number, at"):
+            run.run(400.0)
+        assert run.learnt == {"s0": 1.0, "s1": 1.0}
+        rec = run.recording()
+        assert len(rec.table("writes")["site"]) == 0 and len(rec.spikes["n"]) >= 1
+        assert run.site("s0")["writes"] == 0.0
+
+
+@dataclass(frozen=True)
 class Careless(Rule):
     lr: float = 0.1
     requires = frozenset({"pre", "weight"})
