@@ -797,7 +797,7 @@ def _machine_code(function: FunctionType, names: tuple[str, ...], of_rule: tuple
     import numba
 
     site, rule = (numba.from_dtype(np.dtype([(name, "f8") for name in fields])) for fields in (names, of_rule))
-    call, record = _njit(function), numba.carray
+    call, record = _njit(function, (names, of_rule)), numba.carray
 
     def both(site: Any, p: Any) -> None:
         call(record(site, 1)[0], record(p, 1)[0])
@@ -808,13 +808,18 @@ def _machine_code(function: FunctionType, names: tuple[str, ...], of_rule: tuple
 
 
 @cache
-def _njit(function: FunctionType) -> Any:
-    """A compiled copy of a plain function; the plain functions that it calls are compiled with it."""
+def _njit(function: FunctionType, records: Any) -> Any:
+    """A compiled copy of a plain function; the plain functions that it calls are compiled with it.
+
+    ``records``: fields of the records that they may be given. There is a copy for each, lest Numba takes a record for another that begins
+    alike; one of functions of physics, which are given numbers.
+    """
     import numba
 
     namespace = dict(function.__globals__)
     for name in _mentioned(function.__code__):
-        if isinstance(namespace.get(name), FunctionType):
-            namespace[name] = _njit(namespace[name])
+        other = namespace.get(name)
+        if isinstance(other, FunctionType):
+            namespace[name] = _njit(other, None if other.__module__.startswith("soen_event.physics.") else records)
     copy = FunctionType(function.__code__, namespace, function.__name__, function.__defaults__, function.__closure__)
     return numba.njit(error_model="numpy")(copy)

@@ -172,7 +172,8 @@ class BCM(Rule):
     """The rule of Bienenstock, Cooper and Munro (S0.09): lr y (y - theta) x at the signal "sample", theta a sliding mean of y^2.
 
     At "sample", first theta <- m theta + (1 - m) y^2, then the change, then x = y = 0. theta begins at 0 and is that of the neuron: all its
-    synapses hear the same spikes and signals, so each keeps the same number. The signal "reset" begins anew with x = y = theta = 0.
+    synapses hear the same spikes and signals, so each keeps the same number (with a finite tau to rounding: traces are decayed at each
+    synapse's own events). The signal "reset" begins anew with x = y = theta = 0.
 
     Args:
         lr: factor; of either sign.

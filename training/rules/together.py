@@ -110,7 +110,7 @@ def _kind(rules: tuple[tuple[type[Rule], tuple[str, ...]], ...]) -> type[Togethe
 
 
 def _renamed(function: FunctionType, new: Mapping[str, str], made: dict[FunctionType, FunctionType]) -> FunctionType:
-    """A copy of a function that uses other names for attributes, and so do the plain functions that it calls.
+    """A copy of a function that uses other names for attributes, and so do the plain functions that it calls (those of physics have none).
 
     ``made``: those that there are already. Python has one list of names for attributes and globals; a global that would be
     renamed is kept under both.
@@ -124,8 +124,9 @@ def _renamed(function: FunctionType, new: Mapping[str, str], made: dict[Function
     )
     made[function] = copy
     for name in _globals_of(copy.__code__):
-        if isinstance(space.get(name), FunctionType):
-            space[name] = _renamed(space[name], new, made)
+        called = space.get(name)
+        if isinstance(called, FunctionType) and not called.__module__.startswith("soen_event.physics."):
+            space[name] = _renamed(called, new, made)
     return copy
 
 
@@ -145,7 +146,7 @@ def _in_turn(functions: list[FunctionType]) -> FunctionType:
     """One function that calls several, by names among its globals, which the compiler of rules follows."""
     whole = functions[0]
     for each in functions[1:]:
-        whole = FunctionType(_both.__code__, {"first": whole, "second": each}, "both")
+        whole = FunctionType(_both.__code__, {"__name__": __name__, "first": whole, "second": each}, "both")
     return whole
 
 
