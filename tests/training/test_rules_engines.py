@@ -28,7 +28,7 @@ from training.rules import (
     TripletSTDP,
 )
 
-END = 800.0
+END = 500.0
 RULES = {
     "STDP": STDP(lr=0.02, coincidence="both"),
     "nearest": STDP(lr=0.02, nearest=True, coincidence="ltd", tau_minus=35.0),
@@ -38,7 +38,7 @@ RULES = {
     "SampledHebbian": SampledHebbian(lr=1e-3, tau=90.0),
     "Oja": Oja(lr=1e-3),
     "SampledOja": SampledOja(lr=1e-3),
-    "BCM": BCM(lr=1e-4),
+    "BCM": BCM(lr=1e-6),
     "RewardHebbian": RewardHebbian(lr=1e-3, baseline=True),
     "RewardOja": RewardOja(lr=1e-3, tau=70.0),
     "ThreeFactor": ThreeFactor(lr=0.02, spend=True),
@@ -57,7 +57,7 @@ def learnt(engine):
     rng = np.random.default_rng(11)
     learning, photons = [], {}
     with se.Network() as net:
-        se.Neuron("n", soma=se.Soma(threshold=0.2, beta_over_2pi=100.0, tau=50.0))
+        se.Neuron("n", soma=se.Soma(threshold=0.2, beta_over_2pi=100.0, tau=50.0, t_ref=2.0))
         for name, rule in RULES.items():
             se.Dendrite(f"d.{name}", ib=1.8, beta_over_2pi=100.0, tau=60.0)
             se.Synapse(name, f"d.{name}", weight=0.7)
@@ -68,10 +68,10 @@ def learnt(engine):
             photons[name] = np.sort(rng.uniform(0.0, END, 15).round(3))
     signals = [
         (t, name, float(rng.uniform(-0.2, 1.0)))
-        for t in np.arange(100.0, END, 100.0)
+        for t in np.arange(50.0, END, 50.0)
         for name in ("sample", "reward", "tick", "error")
     ]
-    drive = se.Drive("n", quanta=[(float(t), up) for t in photons["STDP"][::3] for up in (1.0, 40.0)])
+    drive = se.Drive("n", quanta=[(float(t), up) for t in photons["STDP"] for up in (1.0, 40.0)])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         run = se.Simulation(

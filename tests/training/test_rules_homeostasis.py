@@ -28,7 +28,7 @@ from training.rules import (
     Together,
 )
 
-FEWER = settings(max_examples=settings().max_examples // 3)
+FEWER = settings(max_examples=settings().max_examples // 5)
 ENGINE = st.sampled_from(["compiled"] * 9 + ["reference"])
 TICKS = st.lists(st.integers(1, 47).map(lambda k: k * 4.25), max_size=5, unique=True).map(sorted)
 

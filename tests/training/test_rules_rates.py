@@ -340,7 +340,7 @@ def test_nonsense(rule, arguments, what):
 
 
 def test_a_signal_that_no_rule_hears_is_refused():
-    with pytest.raises(InputError, match="'sampel' is unknown.*did you mean 'sample'"):
+    with pytest.raises(InputError, match=r"'sampel' is unknown.*did you mean 'sample'"):
         se.Simulation(
             network(),
             se.Stimulus(drives=kicked([1.0])),
