@@ -103,9 +103,9 @@ def replayed(rule, events):
 
 
 @st.composite
-def orders(draw):
+def orders(draw, places=41):
     """Detections and spikes on a coarse grid, sorted by time, those of one time in any order: (events, pre, post)."""
-    pre = sorted(draw(st.lists(GRID, max_size=10)))
-    post = sorted(draw(st.lists(GRID, max_size=10)))
+    times = st.lists(st.integers(0, places - 1).map(lambda k: k * 4.25), max_size=10)
+    pre, post = sorted(draw(times)), sorted(draw(times))
     events = draw(st.permutations([(t, "on_detection") for t in pre] + [(t, "on_spike") for t in post]))
     return sorted(events, key=lambda event: event[0]), np.array(pre), np.array(post)

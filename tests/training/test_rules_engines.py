@@ -57,7 +57,7 @@ def learnt(engine):
     rng = np.random.default_rng(11)
     learning, photons = [], {}
     with se.Network() as net:
-        se.Neuron("n", soma=se.Soma(threshold=0.2, beta_over_2pi=100.0, tau=50.0, t_ref=2.0))
+        se.Neuron("n", soma=se.Soma(threshold=0.2, beta_over_2pi=100.0, tau=50.0, t_ref=0.0))
         for name, rule in RULES.items():
             se.Dendrite(f"d.{name}", ib=1.8, beta_over_2pi=100.0, tau=60.0)
             se.Synapse(name, f"d.{name}", weight=0.7)
@@ -90,7 +90,7 @@ def test_both_engines_learn_the_same(name):
     site = "d.FluxHomeostasis.phi_offset" if name == "FluxHomeostasis" else name
     assert one[0][site].hex() == two[0][site].hex()
     assert one[1][site] == two[1][site]
-    assert one[1][site]["writes"] >= 5, "it has learnt"
+    assert one[1][site]["writes"] >= 3, "it has learnt"
 
 
 def test_every_rule_of_these_modules_is_here():

@@ -220,7 +220,7 @@ def test_photons_move_single_quanta(photons_each, window, photons, kicks, engine
         assert found.learnt[name] == pytest.approx(1e-3 * quanta, abs=1e-15)
 
 
-@given(photons_each=st.sampled_from([1, 2]), window=st.sampled_from([4.25, 10.0, 60.0]), trains=orders())
+@given(photons_each=st.sampled_from([1, 2]), window=st.sampled_from([4.25, 10.0, 60.0]), trains=orders(places=7))
 def test_photons_in_any_order(photons_each, window, trains):
     """Events of one time do not see each other."""
     events, pre, post = trains
