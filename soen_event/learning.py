@@ -140,8 +140,9 @@ class Rule:
     def _needs(cls) -> set[str]:
         hooks = cls.hooks()
         needs = {_HOOKS.get(name, "broadcast") for name in hooks}
-        for function in hooks.values():
-            needs |= {_FIELDS[name] for name in _mentioned(function.__code__) if name in _FIELDS}
+        for hook in hooks.values():
+            for function in _with_called(hook):
+                needs |= {_FIELDS[name] for name in _mentioned(function.__code__) if name in _FIELDS}
         return needs
 
     def parameters(self) -> dict[str, float]:
@@ -322,7 +323,9 @@ class Learning(NamedTuple):
         for names, parameters, hooks in zip(self.fields, self.parameters, self.hooks, strict=True):
             total.update(repr((names, parameters)).encode())
             for name in sorted(hooks):
-                total.update(name.encode() + _code_of(hooks[name].__code__))
+                total.update(name.encode())
+                for function in _with_called(hooks[name]):
+                    total.update(_code_of(function.__code__))
         return total.digest()
 
     def described(self) -> dict[str, Any]:
@@ -598,6 +601,15 @@ def _mentioned(code: CodeType) -> set[str]:
     return names
 
 
+def _with_called(function: FunctionType) -> list[FunctionType]:
+    """A function and the plain functions that it calls by their names, and so on; each once."""
+    found = [function]
+    for each in found:
+        named = (each.__globals__.get(name) for name in sorted(_mentioned(each.__code__)))
+        found += [other for other in named if isinstance(other, FunctionType) and other not in found]
+    return found
+
+
 def _code_of(code: CodeType) -> bytes:
     inner = b"".join(_code_of(c) if isinstance(c, CodeType) else repr(c).encode() for c in code.co_consts)
     return code.co_code + repr((code.co_names, code.co_varnames)).encode() + inner
@@ -794,7 +806,7 @@ def _machine_code(function: FunctionType, names: tuple[str, ...], of_rule: tuple
     import numba
 
     site, rule = (numba.from_dtype(np.dtype([(name, "f8") for name in fields])) for fields in (names, of_rule))
-    call, record = _njit(function), numba.carray
+    call, record = _njit(function, (names, of_rule)), numba.carray
 
     def both(site: Any, p: Any) -> None:
         call(record(site, 1)[0], record(p, 1)[0])
@@ -805,13 +817,18 @@ def _machine_code(function: FunctionType, names: tuple[str, ...], of_rule: tuple
 
 
 @cache
-def _njit(function: FunctionType) -> Any:
-    """A compiled copy of a plain function; the plain functions that it calls are compiled with it."""
+def _njit(function: FunctionType, records: Any) -> Any:
+    """A compiled copy of a plain function; the plain functions that it calls are compiled with it.
+
+    ``records``: fields of the records that they may be given. There is a copy for each, lest Numba takes a record for another that begins
+    alike; one of functions of physics, which are given numbers.
+    """
     import numba
 
     namespace = dict(function.__globals__)
     for name in _mentioned(function.__code__):
-        if isinstance(namespace.get(name), FunctionType):
-            namespace[name] = _njit(namespace[name])
+        other = namespace.get(name)
+        if isinstance(other, FunctionType):
+            namespace[name] = _njit(other, None if other.__module__.startswith("soen_event.physics.") else records)
     copy = FunctionType(function.__code__, namespace, function.__name__, function.__defaults__, function.__closure__)
     return numba.njit(error_model="numpy")(copy)
