@@ -923,8 +923,8 @@ def new_turn(me: Any, my: Any, seed: int) -> None:
     me.first = 0
 
 
-def fires(P: Any, S: Any, d: int, now: int) -> bool:
-    """Soma ``d`` crosses its threshold upwards with the fluxon that has just entered.
+def fires(P: Any, S: Any, d: int, now: int, pushed: float) -> bool:
+    """Soma ``d`` crosses its threshold upwards with the current ``pushed`` that has just entered, one fluxon or more at once.
 
     After a spike it is armed again once a fluxon finds its current one quantum (at most half the threshold) below threshold; a
     crossing within the absolute refractory time is lost. Its phase counts as in the bottleneck, to which a turn goes on quickly.
@@ -932,7 +932,7 @@ def fires(P: Any, S: Any, d: int, now: int) -> bool:
     me = S.loops[d]
     my = P.loops[d]
     s = me.q + (me.psi - me.lag - me.leak) / my.beta
-    if s - my.quantum < rearm_level(my.threshold, my.quantum):
+    if s - pushed < rearm_level(my.threshold, my.quantum):
         me.armed = 1
     if me.armed == 0 or s < my.threshold:
         return False

@@ -98,7 +98,7 @@ def happen(
             pushed = kick(P, S, ordinal, d)
             quanta = P.kicks[ordinal].x
             crosses = P.loops[d].flow == 0 or S.loops[d].mode == SLEEP  # one that flows looks for it in its step
-            if pushed > 0.0 and P.loops[d].neuron >= 0 and crosses and fires(P, S, d, now):
+            if pushed > 0.0 and P.loops[d].neuron >= 0 and crosses and fires(P, S, d, now, pushed):
                 held = S.loops[d].q
                 spiked = P.loops[d].neuron
                 spike(P, S, L, d, now)
@@ -119,7 +119,7 @@ def happen(
                     L.used[N_FLUXONS] = row + 1
                 pushed = my.quantum
                 fluxon = d
-                if my.neuron >= 0 and fires(P, S, d, now):
+                if my.neuron >= 0 and fires(P, S, d, now, pushed):
                     held = S.loops[d].q
                     spiked = my.neuron
                     spike(P, S, L, d, now)

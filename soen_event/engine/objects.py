@@ -617,8 +617,8 @@ class Loop:
         if my.warm == 1:
             new_turn(self, my, seed)
 
-    def fires(self, now: int) -> bool:
-        """Whether a soma crosses its threshold upwards with the fluxon that has just entered.
+    def fires(self, now: int, pushed: float) -> bool:
+        """Whether a soma crosses its threshold upwards with the current that has just entered, one fluxon or more at once.
 
         After a spike it is armed again once a fluxon finds its current one quantum (at most half the threshold) below
         threshold; a crossing within the absolute refractory time is lost. Its phase counts as in the bottleneck, to which a turn goes
@@ -626,7 +626,7 @@ class Loop:
         """
         my = self.part
         s = self.q + (self.psi - self.lag - self.leak) / my.beta
-        if s - my.quantum < rearm_level(my.threshold, my.quantum):
+        if s - pushed < rearm_level(my.threshold, my.quantum):
             self.armed = 1
         if self.armed == 0 or s < my.threshold:
             return False

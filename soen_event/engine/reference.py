@@ -236,7 +236,7 @@ class ReferenceEngine:
         pushed = loop.kick(change)
         soma = loop.part
         crosses = soma.flow == 0 or loop.mode == SLEEP  # one that flows looks for it in its step
-        spikes = pushed > 0.0 and soma.neuron >= 0 and crosses and loop.fires(self._now)
+        spikes = pushed > 0.0 and soma.neuron >= 0 and crosses and loop.fires(self._now, pushed)
         if spikes:
             held = loop.q
             self._spike(loop)
@@ -315,7 +315,7 @@ class ReferenceEngine:
             if self._wants_fluxons[loop.number] == 1:
                 self._write(fluxon_fs=now, fluxon_loop=loop.number)
             pushed = loop.part.quantum
-            if loop.part.neuron >= 0 and loop.fires(now):
+            if loop.part.neuron >= 0 and loop.fires(now, pushed):
                 held, spikes = loop.q, True
                 self._spike(loop)
                 pushed += loop.q - held  # what a purge empties is missed wherever it was coupled

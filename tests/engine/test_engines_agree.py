@@ -148,3 +148,15 @@ def test_without_the_compiler():
         check=False,
     )
     assert done.stdout.strip() == "same", done.stderr
+
+
+@pytest.mark.parametrize("engine", ["compiled", "reference"])
+def test_quanta_that_enter_together_make_a_soma_fire_again_and_again(engine):
+    """A kick of many quanta arms the soma by where its current was before the kick, not one quantum before its end."""
+    import soen_event as se
+
+    with se.Network() as network:
+        se.Neuron("n", soma=se.Soma(threshold=0.2, beta_over_2pi=100.0, tau=50.0, after_spike="keep", t_ref=1.0))
+    drive = se.Drive("n", quanta=[(10.0, 40.0), (400.0, 40.0), (800.0, 40.0)])
+    rec = se.simulate(network, se.Stimulus(drives=[drive]), 1000.0, engine=engine)
+    assert rec.spikes["n"].tolist() == [10.0, 400.0, 800.0]
