@@ -234,6 +234,14 @@ class CompiledEngine:
         self.photon_fs, self.photon_detector = photon_fs, photon_detector
         self._state.cursor[NEXT_PHOTON] = 0
 
+    def set_parameters(self, r: int, values: dict[str, float], decayed_to: int | None) -> None:
+        """Give rule ``r`` other parameters. ``decayed_to`` (fs): up to when its variables have decayed with the old ones."""
+        how = self.plan.learning
+        if decayed_to is not None:
+            how.catch_up(r, self._state, decayed_to)
+        for name, value in values.items():
+            self._state.rule_values[how.rules[r].start + how.parameters[r].index(name)] = value
+
     def _fold(self) -> None:
         """Add what the threads have counted to the state."""
         for log in self.logs:
