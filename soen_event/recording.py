@@ -1002,7 +1002,7 @@ class Recording:
                 self._header.get("resolution", "fluxon"),
                 float(self._header.get("tol", 1e-4)),
             )
-            if plan.digest != self._header.get("plan_digest"):
+            if plan.digest != self._header.get("network_digest", self._header.get("plan_digest")):
                 writer = self._header.get("versions", {}).get("soen_event", "of unknown version")
                 raise InputError(
                     "Recording.plan: the network does not lower to the plan that ran; it was edited, or lowered by "

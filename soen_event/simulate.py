@@ -22,6 +22,7 @@ from soen_event.plan import Plan, lower
 from soen_event.units import is_number, ns_to_fs, parse
 
 if TYPE_CHECKING:
+    from soen_event.learning import Learning
     from soen_event.network import Network
     from soen_event.recording import Recording
     from soen_event.stimulus import Stimulus
@@ -164,8 +165,9 @@ class Simulation:
         self.tol, self.threads = float(tol), int(threads)
         drives = tuple(self.stimulus.drives)
         self.plan: Plan = lower(self.network, drives, resolution, self.tol)
+        network_digest = self.plan.digest
         if learning is not None:
-            self.plan = dataclasses.replace(self.plan, rules=lower_learning(self.plan, learning))
+            self.plan = _learning(self.plan, lower_learning(self.plan, learning))
         self._signals: list[tuple[int, str, np.ndarray]] = []
         self._rule_changes: list[list[Any]] = []
         for when, name, value in signals or ():
@@ -190,6 +192,7 @@ class Simulation:
         if self.plan.rules is not None:
             self._header["learning"] = self.plan.rules.described()
             self._header["site_ids"] = list(self.plan.rules.site_ids)
+            self._header["network_digest"] = network_digest
         self._open_sink(out, overwrite)
         self._start(fs, detector, None)
 
@@ -375,11 +378,15 @@ class Simulation:
         where, floor, faults = "Simulation.inject_rows", self._passed_fs(), []
         rows, fs = np.asarray(rows), np.asarray(fs)
         if rows.ndim != 1 or rows.shape != fs.shape or not {rows.dtype.kind, fs.dtype.kind} <= set("iu"):
-            raise InputError(f"{where}: {rows.dtype} {rows.shape} and {fs.dtype} {fs.shape}; give whole numbers, (n,) both")
+            raise InputError(
+                f"{where}: {rows.dtype} {rows.shape} and {fs.dtype} {fs.shape}; give whole numbers, (n,) both"
+            )
         if not len(rows):
             return
         if rows.min() < 0 or rows.max() >= len(self.plan.detector_ids):
-            faults.append(f"{where}.rows: go from {rows.min()} to {rows.max()}; give 0 to {len(self.plan.detector_ids) - 1}")
+            faults.append(
+                f"{where}.rows: go from {rows.min()} to {rows.max()}; give 0 to {len(self.plan.detector_ids) - 1}"
+            )
         if fs.min() < floor:
             faults.append(f"{where}.fs: {fs.min()} is before now ({floor}); photons cannot arrive in the past")
         if fs.max() > 4 * 10**18:
@@ -489,7 +496,9 @@ class Simulation:
 
         where, how = "Simulation.set_learnt", self.plan.learning
         index = {site: i for i, site in enumerate(how.site_ids)}
-        faults = [f"{where}: there is no site {site!r}{nearest(str(site), index)}" for site in values if site not in index]
+        faults = [
+            f"{where}: there is no site {site!r}{nearest(str(site), index)}" for site in values if site not in index
+        ]
         faults += [f"{where}: {site}: {v!r} is not a finite number" for site, v in values.items() if not is_number(v)]
         if faults:
             raise InputError(faults[:20])
@@ -611,7 +620,9 @@ class Simulation:
                 network.replace(neuron.id, refractory={"ib": own, "J": network.refractory_coupling(neuron.id)})
             network.replace(neuron.id, **{inner: {"ib": ib}})
         plan = lower(network, tuple(self.stimulus.drives), self.resolution, self.tol)
-        plan = dataclasses.replace(plan, rules=self.plan.rules)
+        if self.plan.rules is not None:
+            self._header = {**self._header, "network_digest": plan.digest}
+            plan = _learning(plan, self.plan.rules)
         state = self._engine.state()
         now = max(int(state.cursor[NOW]), self._until_fs)
         self._collect()
@@ -732,7 +743,7 @@ class Simulation:
         if learning is not None:
             from soen_event.learning import lower_learning
 
-            self.plan = dataclasses.replace(self.plan, rules=lower_learning(self.plan, learning))
+            self.plan = _learning(self.plan, lower_learning(self.plan, learning))
         if header.get("learning") and self.plan.digest != header["plan_digest"]:
             raise InputError(
                 f"{path}: learnt with rules that are not those given ({', '.join(header['learning'])}); "
@@ -904,6 +915,22 @@ _TABLES = {
     "amplitudes": {"value": "trace_amplitude"},
     "writes": {"time_fs": "write_fs", "site": "write_site", "value": "write_value"},
 }
+
+
+def _learning(plan: Plan, rules: Learning) -> Plan:
+    """The plan with rules, whose memories hold what they can hold of the network's values from the start."""
+    a = plan.arrays
+    columns = {
+        engine_state.AT_WEIGHT: a.det_weight.copy(),
+        engine_state.AT_OFFSET: a.offset.copy(),
+        engine_state.AT_COUPLING: a.out_J.copy(),
+    }
+    for site in rules.sites:
+        columns[int(site.kind)][site.place] = rules.values[site.start]
+    weights, offsets, couplings = columns.values()
+    return dataclasses.replace(
+        plan, rules=rules, arrays=a._replace(det_weight=weights, offset=offsets, out_J=couplings)
+    )
 
 
 def _lowered(stimulus: Stimulus, plan: Plan) -> tuple[np.ndarray, np.ndarray]:

@@ -97,9 +97,7 @@ def set_sites(
         elif site.kind == AT_OFFSET:
             state.loops["ext"][site.loop] += value - state.sites[site.start + V_WEIGHT]
         else:
-            compile_function(recouple, persistent=True)(
-                change.records, state, int(site.place), int(site.loop), value
-            )
+            compile_function(recouple, persistent=True)(change.records, state, int(site.place), int(site.loop), value)
         rows.append(change.settle(loops))
         change.log.used[: len(LOG_COLUMNS)] = 0
         change.log.counts[:] = 0

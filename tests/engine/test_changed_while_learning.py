@@ -99,7 +99,11 @@ def test_parameters_change_in_place_as_in_an_engine_that_is_made_anew(
     """set_rule, inject and signals in the compiled engine without a rebuild, in the reference engine, and over a checkpoint."""
     values = {"rate": rate, "tau_plus": tau, "lr": 0.03, "ends": 100.0}
     values = values if changed == "all" else {changed: values[changed]}
-    one, two, three = started(resolution=resolution), started("reference", resolution=resolution), started(resolution=resolution)
+    one, two, three = (
+        started(resolution=resolution),
+        started("reference", resolution=resolution),
+        started(resolution=resolution),
+    )
     folder = tmp_path_factory.mktemp("cut")
     for k, cut in enumerate(cuts):
         for run in (one, two, three):
@@ -201,7 +205,8 @@ def test_an_offset_is_programmed():
     net = NET.copy()
     net.replace("d2", phi_offset=value)
     other = se.Simulation(net, PHOTONS, learning=LEARNING, seed=3)
-    assert end(run)[1].spikes["n"].tolist() == end(other)[1].spikes["n"].tolist()
+    # Of a chip that has rested with this offset for ever the phase is elsewhere by what moves spikes by a picosecond.
+    assert np.allclose(end(run)[1].spikes["n"], end(other)[1].spikes["n"], rtol=0.0, atol=1e-3)
     with pytest.raises(InputError, match=r"no site 's9'.*did you mean"):
         run.set_learnt({"s9": 1.0})
     with pytest.raises(InputError, match="s1: nan is not a finite number"):
@@ -224,3 +229,30 @@ def test_the_past_can_be_forgotten():
     run = se.Simulation(NET, PHOTONS, record="currents")
     with pytest.raises(InputError, match="records currents"):
         run.forget()
+
+
+def test_memories_hold_levels_from_the_start():
+    """A weight between two levels is the nearest one before anything is learnt, in the loop and not in the memory's books only."""
+    coarse = Storage(0.0, 1.5, levels=3, rounding="nearest")  # 0, 0.75, 1.5
+    run = se.Simulation(NET, PHOTONS, learning=Pairs(lr=0.0).on(synapses="*", storage=coarse))
+    assert run.learnt == {"s0": 0.75, "s1": 0.75, "s2": 0.75} or run.learnt == {"s0": 1.5, "s1": 1.5, "s2": 1.5}
+    net = NET.copy()
+    for name, value in run.learnt.items():
+        net.replace(name, weight=value)
+    assert end(run)[1].spikes["n"].tolist() == end(se.Simulation(net, PHOTONS))[1].spikes["n"].tolist()
+
+
+def test_the_recording_of_a_run_that_learns_finds_its_plan(tmp_path):
+    """Also from a file, and after a bias was set."""
+    run = se.Simulation(NET, PHOTONS, learning=LEARNING, record="currents")
+    run.run(50.0)
+    run.set_bias("d0", 1.75)
+    _, rec = end(run)
+    rec.save(tmp_path / "run.h5")
+    loaded = se.Recording.load(tmp_path / "run.h5")
+    t = np.linspace(0.0, 120.0, 50)
+    assert loaded.current("n", t).tolist() == rec.current("n", t).tolist()
+    run.checkpoint(tmp_path / "c.h5")
+    assert same(
+        se.Simulation.restore(tmp_path / "c.h5", learning=LEARNING).state._replace(cursor=run.state.cursor), run.state
+    )
