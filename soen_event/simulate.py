@@ -305,6 +305,30 @@ class Simulation:
         new._start(fs, detector, None)
         return new
 
+    def frozen(self) -> Simulation:
+        """A copy of this run as it is now, currents and photons to come with it, that does not learn any more and records anew.
+
+        To try something on a chip in the middle of learning: whatever the copy does, nothing here is changed.
+
+        Raises InputError: a run that streams to a file.
+        """
+        if self._out is not None:
+            raise InputError("Simulation.frozen: this run streams to a file; record in memory")
+        state = engine_state.copied(self._engine.state())
+        none = np.zeros(0)
+        state = state._replace(sites=none, site_fs=none.astype(np.int64), rule_values=none.copy())
+        new = copy.copy(self)
+        new.plan = dataclasses.replace(self.plan, rules=None)
+        new._signals, new._rule_changes = [], []
+        new._header = {k: v for k, v in self._header.items() if k not in ("learning", "site_ids")}
+        new._header["plan_digest"] = new.plan.digest
+        new._open_sink(None, False)
+        done = int(state.cursor[NEXT_PHOTON])
+        light = self._engine.photon_fs[done:].copy(), self._engine.photon_detector[done:].copy()
+        del new._engine
+        new._start(*light, state._replace(cursor=_rewound(state.cursor)))
+        return new
+
     def recording(self) -> Recording:
         """What has been recorded up to now. (Of a run that streams to a file, what its file holds.)"""
         from soen_event.recording import Recording
@@ -538,6 +562,37 @@ class Simulation:
             self._header = {**self._header, "learning": described}
         self._header = {**self._header, "forgotten_fs": self._passed_fs()}
         self._open_sink(None, False)
+
+    def spikes_since(self, t: float) -> tuple[np.ndarray, np.ndarray]:
+        """Spikes after ``t`` (ns): their times (ns, ascending) and the rows of their neurons in ``plan.neuron_ids``.
+
+        Takes as long as it takes to look at these spikes, however long the run is. Raises InputError: a run that streams to a file.
+        """
+        if self._out is not None:
+            raise InputError("Simulation.spikes_since: this run streams to a file; look at recording() instead")
+        self._collect()
+        fs, count = round(float(t) * 1e6), 64
+        while True:
+            rows = self._sink.last("spikes", count)
+            if len(rows["time_fs"]) < count or rows["time_fs"][0] <= fs:
+                break
+            count *= 4
+        new = rows["time_fs"] > fs
+        return rows["time_fs"][new] * 1e-6, rows["neuron"][new]
+
+    def spike_counts(self) -> np.ndarray:
+        """Number of spikes of every neuron so far, in the order of ``plan.neuron_ids``."""
+        return np.array(self._engine.state().spikes)
+
+    def current(self, loop: str) -> float:
+        """Current of a loop now, I_c; where quanta are events, that of whole quanta, with which a soma's threshold is compared.
+
+        ``loop``: a dendrite, a neuron (its soma) or ``<neuron>.refractory``. Nothing is changed by looking.
+        """
+        index = self.plan.loop_index
+        if not isinstance(loop, str) or loop not in index:
+            raise InputError(f"Simulation.current: no loop {loop!r}{nearest(str(loop), index)}")
+        return float(self._engine.current(index[loop], self._passed_fs()))
 
     @property
     def learnt(self) -> dict[str, float]:

@@ -16,7 +16,7 @@ from soen_event.engine import windows
 from soen_event.engine.events import LOG_COLUMNS, N_PHOTONS, N_TRACES, N_WRITES, ROUNDS, SET, TRACE_COLUMNS, Log, Work
 from soen_event.engine.happen import begin
 from soen_event.engine.jit import compile_function
-from soen_event.engine.learn import broadcast
+from soen_event.engine.learn import broadcast, current_at
 from soen_event.engine.state import COUNTS, EVENTS, FOREVER, NEXT_PHOTON, NO_KEY, NOW
 from soen_event.engine.windows import (
     APART,
@@ -247,6 +247,10 @@ class CompiledEngine:
         for log in self.logs:
             self._state.counts[:] += log.counts
             log.counts[:] = 0
+
+    def current(self, d: int, now: int) -> float:
+        """Current of loop ``d`` at ``now`` (fs), up to which it need not have been brought."""
+        return float(current_at(self.records, self._state, d, now))
 
     def state(self) -> State:
         """The state as it is now (not a copy)."""

@@ -573,6 +573,10 @@ class ReferenceEngine:
             rows.clear()
         return out
 
+    def current(self, d: int, now: int) -> float:
+        """Current of loop ``d`` at ``now`` (fs), up to which it need not have been brought."""
+        return float(self.loops[d].current_at(now))
+
     def state(self) -> State:
         """The state as it is now, from which either engine can go on (a copy)."""
         form = fresh(self.plan)
