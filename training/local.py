@@ -12,6 +12,7 @@ over at once, of validation in between, or of a kill and a continuation from a c
 from __future__ import annotations
 
 import copy
+import math
 import os
 import sys
 import tempfile
@@ -350,7 +351,7 @@ class LocalTrainer:
         }
 
     def _total_norm(self) -> float:
-        return float(np.sqrt(sum(report.update_norm**2 for report in self.reports.values())))
+        return math.hypot(*(report.update_norm for report in self.reports.values()))
 
     def _learn(self, data: Samples, k: int, reward: Any) -> LossValue | None:
         """One sample on the chip that learns."""
@@ -411,8 +412,8 @@ class LocalTrainer:
             metrics |= {name: plain(metric.compute()) for name, metric in self.metrics.items()}
         self.epoch_reports = {name: summed(several) for name, several in self._of_epoch.items()}
         single = len(self.sites) == 1
-        metrics["update_norm"] = float(np.sqrt(sum(r.update_norm**2 for r in self.epoch_reports.values())))
-        metrics["weight_norm"] = float(np.sqrt(sum(r.weight_norm_after**2 for r in self.epoch_reports.values())))
+        metrics["update_norm"] = math.hypot(*(r.update_norm for r in self.epoch_reports.values()))
+        metrics["weight_norm"] = math.hypot(*(r.weight_norm_after for r in self.epoch_reports.values()))
         metrics["writes"] = float(sum(r.writes for r in self.epoch_reports.values()))
         asked = sum(r.asked for r in self.epoch_reports.values())
         metrics["lost"] = sum(r.lost for r in self.epoch_reports.values()) / asked if asked else 0.0
@@ -435,10 +436,10 @@ class LocalTrainer:
 
     def diagnose(self) -> dict[str, str]:
         """Of the last epoch: the rules that moved nothing, or nearly nothing, and why."""
-        found = {}
+        found, state = {}, self.simulation._engine.state()
         for sites in self.sites:
-            total = self.epoch_reports.get(sites.name)
-            told = total and diagnosis(sites, total, self._set_rates[sites.name], self.signals.sent)
+            total, rate = self.epoch_reports.get(sites.name), self._set_rates[sites.name]
+            told = total and diagnosis(sites, total, rate, self.signals.sent, sites.ever(state))
             if told:
                 found[sites.name] = told
         return found
@@ -461,8 +462,7 @@ class LocalTrainer:
         for sites in self.sites:
             for each in self.rates.get(sites.name, ()):
                 if isinstance(each, AdaptiveRate) and self.step == 0:
-                    values = sites.values(state)
-                    each.begin(float(np.sqrt(np.dot(values, values))))
+                    each.begin(math.hypot(*sites.values(state).tolist()))
         self._put_rates()
 
     def _adapt(self) -> None:
@@ -531,7 +531,7 @@ class LocalTrainer:
         return {**found, "spikes": spikes / len(data)}
 
     def _judge(self, data: Samples) -> None:
-        if self.loss is not None and not data.compared and not data.none:
+        if self.loss is not None and not data.compared:
             raise InputError("LocalTrainer.loss: there are no targets to compare with; give targets or loss=None")
 
     # ------------------------------------------------------------------ what comes out

@@ -132,6 +132,10 @@ class Sites:
             moved=float((two.moved - one.moved).sum()),
         )
 
+    def ever(self, state: State) -> bool:
+        """Whether any site has been written since the chip began."""
+        return bool(state.sites[self.start + V_WRITES].any())
+
     def check(self, now: Snapshot, where: str) -> None:
         """Raise NonFiniteError, naming the sites, if a value is no finite number."""
         wrong = np.flatnonzero(~np.isfinite(now.weight))
@@ -145,14 +149,17 @@ class Sites:
             )
 
 
-def diagnosis(sites: Sites, total: UpdateMetrics, rate: float, sent: set[str]) -> str | None:
-    """Why a rule has moved nothing, or nearly nothing, in a sentence; None if it has. ``sent``: signals that were sent."""
+def diagnosis(sites: Sites, total: UpdateMetrics, rate: float, sent: set[str], ever: bool) -> str | None:
+    """Why a rule has moved nothing, or nearly nothing, in a sentence; None if it has, or if it did before and wants nothing now.
+
+    ``sent``: signals that were sent; ``ever``: whether it has moved anything since the chip began.
+    """
     name = sites.name
-    inner = total.lost - total.at_bounds
-    if total.asked and sites.deterministic and inner >= SWALLOWED * total.asked:
+    if total.asked and sites.deterministic and total.at_bounds < total.lost >= SWALLOWED * total.asked:
+        at_bounds = f" ({total.at_bounds} at sites that stand at a bound)" if total.at_bounds else ""
         return (
-            f"{name}: {inner} of {total.asked} changes were below half a level ({0.5 * sites.step:.3g}) and moved nothing, because "
-            "the memory rounds to the nearest level; use Storage(rounding='stochastic') or 'hidden', more levels, or a higher rate"
+            f"{name}: {total.lost} of {total.asked} changes were below half a level ({0.5 * sites.step:.3g}) and moved nothing{at_bounds}, "
+            "because the memory rounds to the nearest level; use Storage(rounding='stochastic') or 'hidden', more levels, or a higher rate"
         )
     if total.asked and total.at_bounds >= SWALLOWED * total.asked:
         return f"{name}: {total.at_bounds} of {total.asked} changes were lost at the bounds of the memory; widen them or lower the rate"
@@ -171,7 +178,7 @@ def diagnosis(sites: Sites, total: UpdateMetrics, rate: float, sent: set[str]) -
     heard = {hook[3:] for hook in sites.hooks - {"on_detection", "on_spike", "on_fluxon"}}
     if heard and not heard & sent:
         return f"{name}: no update, because it hears {', '.join(sorted(heard))}, and no such signal was sent; give a modulator"
-    return f"{name}: no update: it has never asked for a change"
+    return None if ever else f"{name}: no update: its functions asked for no change between begins and ends"
 
 
 def summed(metrics: list[UpdateMetrics]) -> UpdateMetrics:
@@ -189,7 +196,7 @@ def summed(metrics: list[UpdateMetrics]) -> UpdateMetrics:
 
 
 def _norm(values: np.ndarray) -> float:
-    return float(math.sqrt(float(np.dot(values, values))))
+    return math.hypot(*values.tolist())
 
 
 def _mean(values: np.ndarray) -> float:

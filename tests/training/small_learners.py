@@ -104,8 +104,8 @@ def patterns(count=12, seed=1):
 
 
 def wanted(outputs, target):
-    """Error by neuron: two spikes for the class, none for the other."""
-    return {f"n{k}": 2.0 * (k == target) - outputs[f"n{k}"] for k in range(NEURONS)}
+    """Error by neuron: one spike for the class, none for the other."""
+    return {f"n{k}": 1.0 * (k == target) - outputs[f"n{k}"] for k in range(NEURONS)}
 
 
 MEMORY = Storage(0.0, 1.0, levels=400, rounding="hidden")
@@ -113,7 +113,7 @@ MEMORY = Storage(0.0, 1.0, levels=400, rounding="hidden")
 
 def trainer(rule=None, storage=MEMORY, net=None, **options):
     """A LocalTrainer on the small network."""
-    given = {"encoder": CODE, "length": 40.0, "gap": 60.0, "seed": 5, "progress": False, **options}
+    given = {"encoder": CODE, "length": 40.0, "gap": 160.0, "seed": 5, "progress": False, **options}
     return LocalTrainer(network() if net is None else net, (rule or Hebb()).on(synapses="*", storage=storage), **given)
 
 
