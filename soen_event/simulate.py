@@ -556,7 +556,7 @@ class Simulation:
         self._collect()
         if self.plan.rules is not None:
             values = self._engine.state().sites
-            described = {name: dict(rule) for name, rule in self._header["learning"].items()}
+            described = self.plan.rules.described()
             for rule in described.values():
                 rule["start"] = [float(values[self.plan.learning.sites[i].start]) for i in rule["rows"]]
             self._header = {**self._header, "learning": described}

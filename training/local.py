@@ -15,7 +15,6 @@ import copy
 import math
 import os
 import sys
-import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,7 +26,7 @@ from soen_event.errors import InputError, nearest
 from soen_event.learning import Plasticity
 from soen_event.network import Network
 from soen_event.simulate import Simulation
-from training import checkpoint
+from training import checkpoint, local_states
 from training.address import checked_seed, stream
 from training.arguments import Faults
 from training.evaluate import plain, state_of_loss
@@ -37,7 +36,7 @@ from training.local_data import Samples
 from training.local_errors import LearningWarning
 from training.local_inputs import Encoder
 from training.local_places import placed
-from training.local_readouts import Outputs, made
+from training.local_readouts import Outputs, Readout, made
 from training.local_reports import Sites, Snapshot, UpdateMetrics, diagnosis, summed
 from training.local_signals import Signals
 from training.local_wrappers import AdaptiveRate, RateWrapper, ScheduledRate
@@ -45,8 +44,7 @@ from training.metric import fed
 from training.model import LossValue, Run
 from training.named import made as named
 from training.named import made_metrics
-from training.stored import put_state, state_of
-from training.evaluate import plain, state_of_loss
+from training.stored import put_state
 
 __all__ = ["LocalTrainer"]
 
@@ -59,8 +57,8 @@ class LocalTrainer:
         rules: a :class:`~soen_event.learning.Plasticity`, several, or a single Rule together with ``connections`` or ``layers``.
         connections: ids or patterns of the synapses and couplings that a bare rule changes.
         layers: ids or patterns of dendrites and neurons: a bare rule changes the synapses on their loops.
-        encoder: a :class:`~training.local_inputs.PhotonCode`; a function ``(sample)`` or ``(sample, rng)`` that gives photons by synapse (ns from
-            the sample's beginning); None: samples are photons by synapse.
+        encoder: a :class:`~training.local_inputs.PhotonCode`; a function ``(sample)`` or ``(sample, rng)`` that gives photons by
+            synapse (ns from the sample's beginning); None: samples are photons by synapse.
         readout: "counts", "first_spike", "currents", ids of neurons whose spikes are counted, or a Readout.
         modulator: what the rules hear at the end of a sample (:class:`~training.local_signals.Signals`): a function
             ``(outputs, target)`` that gives a number, numbers by neuron, or either by signal; or a mapping from signals to functions.
@@ -69,8 +67,8 @@ class LocalTrainer:
             far as rules hear them.
         windows: by rule the times (ns from a sample's beginning) between which it makes changes. The signals of the end come at ``length``.
         rates: by rule a RateWrapper or several (:mod:`training.local_wrappers`).
-        loss, metrics, callbacks: as for :class:`training.loop.Trainer`; without a loss there is none. A metric of the name ``val_<name>`` is
-            that of the validation.
+        loss, metrics, callbacks: as for :class:`training.loop.Trainer`; without a loss there is none. A metric of the name
+            ``val_<name>`` is that of the validation.
         seed: of shuffling, of the encoder's draws, and of the simulation.
         engine, resolution, tol, threads, record: as for :func:`~soen_event.simulate.simulate`.
         keep: False: the recording is dropped after every epoch, so that long runs need no more memory.
@@ -121,7 +119,6 @@ class LocalTrainer:
         paired = {name for name in every if name.startswith("val_") and name[4:] in every}
         self.metrics = {name: metric for name, metric in every.items() if name not in paired}
         self.val_metrics = {name[4:]: every[name] for name in paired}
-        self.readout = None
         try:
             self.seed = checked_seed(seed, "LocalTrainer.seed")
         except InputError as error:
@@ -131,7 +128,7 @@ class LocalTrainer:
         except InputError as error:
             faults += error.faults
         try:
-            self.readout = made(readout)
+            self.readout: Readout = made(readout)
         except InputError as error:
             faults += error.faults
         if faults:
@@ -232,8 +229,8 @@ class LocalTrainer:
 
         Arguments:
             inputs: samples, an array (N, ...) or a list.
-            targets: (N, ...), one for each; None (nothing is compared); or a function ``(outputs, sample)`` that gives what a modulator gives:
-                a reward without targets.
+            targets: (N, ...), one for each; None (nothing is compared); or a function ``(outputs, sample)`` that gives what a
+                modulator gives: a reward without targets.
             epochs: 1 or more; by default 1, or what the continued run had.
             validation: (inputs, targets) to evaluate after every epoch, as ``val_...``.
             batch: how many samples' photons are handed to the chip at once; a matter of speed alone.
@@ -253,14 +250,19 @@ class LocalTrainer:
         data = Samples(inputs, None if reward else targets, "LocalTrainer.fit")
         self._judge(data)
         val = None if validation is None else self._validation(validation)
-        self._signature = {**data.signature(), "shuffle": bool(shuffle), "seed": self.seed, "period": self.chip.period_fs}
+        self._signature = {
+            **data.signature(),
+            "shuffle": bool(shuffle),
+            "seed": self.seed,
+            "period": self.chip.period_fs,
+        }
         self._warned = set()
         if reward is None:
             self.signals.warn()
         callbacks = self._with_progress()
         held: Mapping[str, Any] | None = None
         if resume is not None:
-            held = self._restore(checkpoint.load(resume), str(resume))
+            held = local_states.restore(self, checkpoint.load(resume), str(resume))
             self._epochs = epochs or self._epochs
         else:
             self._first, self._epochs, self._sample = self.epoch, epochs or 1, 0
@@ -420,7 +422,10 @@ class LocalTrainer:
         for name, report in self.epoch_reports.items():
             metrics[f"{name}/rate"] = self._set_rates[name]
             if not single:
-                metrics[f"{name}/update_norm"], metrics[f"{name}/weight_norm"] = report.update_norm, report.weight_norm_after
+                metrics[f"{name}/update_norm"], metrics[f"{name}/weight_norm"] = (
+                    report.update_norm,
+                    report.weight_norm_after,
+                )
                 metrics[f"{name}/writes"], metrics[f"{name}/lost"] = float(report.writes), report.lost_share
         if val is not None:
             metrics |= {f"val_{name}": value for name, value in self._evaluated(val, self.val_metrics).items()}
@@ -494,7 +499,9 @@ class LocalTrainer:
     def predict(self, inputs: Any) -> np.ndarray:
         """The outputs for samples, (N, outputs), in the readout's order, with learning off as in :meth:`evaluate`."""
         data = Samples(inputs, None, "LocalTrainer.predict")
-        return np.array([np.asarray(outputs) for outputs in self._shown(data)]).reshape(len(data), len(self.readout.ids))
+        return np.array([np.asarray(outputs) for outputs in self._shown(data)]).reshape(
+            len(data), len(self.readout.ids)
+        )
 
     def _shown(self, data: Samples) -> Any:
         chip = self.chip.frozen()
@@ -560,82 +567,16 @@ class LocalTrainer:
 
     def state_dict(self) -> dict[str, Any]:
         """What :meth:`save` writes, as a tree of plain data and arrays."""
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "chip.h5"
-            self.simulation.checkpoint(file)
-            chip = np.frombuffer(file.read_bytes(), dtype=np.uint8)
-        return {
-            "kind": "local trainer",
-            "position": {
-                "epoch": self.epoch, "sample": self._sample, "step": self.step, "first": self._first, "epochs": self._epochs,
-                "start_fs": self.chip.start_fs,
-            },
-            "run": self._signature,
-            "chip": chip,
-            "lr": self.optimizer.get_lr(),
-            "set_rates": dict(self._set_rates),
-            "rates": {name: [each.state_dict() for each in several] for name, several in self.rates.items()},
-            "signals": self.signals.state_dict(),
-            "loss": state_of_loss(self.loss) if self.loss is not None else {},
-            "metrics": {name: state_of(metric) for name, metric in self.metrics.items()},
-            "sums": dict(self._sums),
-            "reports": {name: [report.as_dict() for report in several] for name, several in self._of_epoch.items()},
-            "callbacks": self.callbacks.state_dict(),
-            "history": self.history,
-        }  # fmt: skip
+        return local_states.state_of(self)
 
     def load(self, path: str | os.PathLike[str]) -> None:
         """Take the chip, rates, metrics and position from a checkpoint; a following :meth:`fit` begins a run of its own there.
 
         Raises InputError: the file is no checkpoint of a LocalTrainer, or of other rules.
         """
-        held = self._restore(checkpoint.load(path), str(path), same_run=False)
+        held = local_states.restore(self, checkpoint.load(path), str(path), same_run=False)
         self._sample = 0
         self.callbacks.load_state_dict(held)
-
-    def _restore(self, tree: Mapping[str, Any], path: str, same_run: bool = True) -> Mapping[str, Any]:
-        """Put back all but the callbacks, whose state is returned."""
-        if tree.get("kind") != "local trainer":
-            raise InputError(f"{path}: holds no run of a LocalTrainer (but {tree.get('kind')!r}); give a checkpoint of one")
-        other = [
-            f"{path}: was written with {name} = {tree['run'].get(name)!r}, this run has {value!r}; give the same to finish it"
-            for name, value in self._signature.items()
-            if same_run and tree["run"].get(name) != value
-        ]
-        if set(tree["metrics"]) != set(self.metrics):
-            other.append(f"{path}: was written with metrics {sorted(tree['metrics'])}, this run has {sorted(self.metrics)}")
-        kinds = {name: len(several) for name, several in tree["rates"].items()}
-        if kinds != {name: len(several) for name, several in self.rates.items()}:
-            other.append(f"{path}: was written with wrappers of rates {kinds}; give the same")
-        if other:
-            raise InputError(other)
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "chip.h5"
-            file.write_bytes(np.asarray(tree["chip"], dtype=np.uint8).tobytes())
-            network = None if isinstance(self.simulation.network, Network) else self.simulation.network
-            run = Simulation.restore(
-                file, learning=self.rules, engine=self._engine_name, threads=self._threads, network=network
-            )
-        run.withdraw()
-        self.chip.put(run, int(tree["position"]["start_fs"]))
-        self.optimizer.set_lr(tree["lr"])
-        self._set_rates = {name: float(rate) for name, rate in tree["set_rates"].items()}
-        for name, several in tree["rates"].items():
-            for each, state in zip(self.rates[name], several, strict=True):
-                each.load_state_dict(state)
-        self.signals.load_state_dict(tree["signals"])
-        if self.loss is not None:
-            put_state(self.loss, tree["loss"])
-        for name, held in tree["metrics"].items():
-            put_state(self.metrics[name], held)
-        place = tree["position"]
-        self.epoch, self._sample, self.step = place["epoch"], place["sample"], place["step"]
-        self._first, self._epochs = place["first"], place["epochs"]
-        self._sums, self.history = dict(tree["sums"]), list(tree["history"])
-        self._of_epoch = {name: [UpdateMetrics(**each) for each in several] for name, several in tree["reports"].items()}
-        self._before = None
-        callbacks: Mapping[str, Any] = tree["callbacks"]
-        return callbacks
 
     def _with_progress(self) -> CallbackList:
         if self.progress is False or (self.progress is None and not sys.stderr.isatty()):

@@ -62,7 +62,9 @@ class Samples:
 
 def _listed(x: Any, place: str) -> list[Any]:
     if isinstance(x, str | dict) or not hasattr(x, "__iter__"):
-        raise InputError(f"{place}.inputs: {type(x).__name__} is not a list of samples; give an array (N, ...) or a list")
+        raise InputError(
+            f"{place}.inputs: {type(x).__name__} is not a list of samples; give an array (N, ...) or a list"
+        )
     return list(x)
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CODES", "Encoder", "PhotonCode"]
 
-CODES = {
+CODES: dict[str, tuple[str | None, Callable[..., Any]]] = {
     "latency": ("t_window", stimulus.latency),
     "rank_order": (None, stimulus.rank_order),
     "rate": ("duration", stimulus.rate),
@@ -54,7 +54,9 @@ class PhotonCode:
             faults.append("PhotonCode.channels: there is none; give the synapses of every feature")
         if not faults:
             known = [k for k in inspect.signature(CODES[name][1]).parameters if k not in ("values", "ids", "seed")]
-            faults += [f"PhotonCode.{k}: {name} has no such option{nearest(k, known)}" for k in options if k not in known]
+            faults += [
+                f"PhotonCode.{k}: {name} has no such option{nearest(k, known)}" for k in options if k not in known
+            ]
         if faults:
             raise InputError(faults)
         self.name, self.options = name, options
@@ -76,7 +78,7 @@ class PhotonCode:
                 f"PhotonCode.values: the sample has shape {array.shape}, and there are {len(self.channels)} channels; "
                 "give one value for each"
             )
-        trains = code(array, range(len(self.channels)), **options).photons  # type: ignore[operator]
+        trains = code(array, range(len(self.channels)), **options).photons
         features = np.repeat(list(trains), [len(train) for train in trains.values()]) if trains else np.zeros(0)
         times = np.concatenate([np.zeros(0), *trains.values()])
         return features.astype(np.int64), times
@@ -140,7 +142,10 @@ class Encoder:
             raise InputError("LocalTrainer.encoder: drives belong to the network; give photons only")
         trains: Mapping[Any, np.ndarray] = photons.photons
         refuse(
-            (ConnectionNotFoundError, f"LocalTrainer.encoder: there is no synapse {name!r}{nearest(str(name), self._rows)}")
+            (
+                ConnectionNotFoundError,
+                f"LocalTrainer.encoder: there is no synapse {name!r}{nearest(str(name), self._rows)}",
+            )
             for name in trains
             if name not in self._rows
         )

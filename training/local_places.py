@@ -54,7 +54,11 @@ def placed(network: Any, rules: Any, connections: Any, layers: Any) -> list[Plas
         for kind, known, error in (
             ("synapses", set(network.synapses), ConnectionNotFoundError),
             ("couplings", joints | {f"{n}.refractory->{n}" for n in network.neurons}, ConnectionNotFoundError),
-            ("loops", loops | {f"{n}.soma" for n in network.neurons} | {f"{n}.refractory" for n in network.neurons}, InvalidLayerError),
+            (
+                "loops",
+                loops | {f"{n}.soma" for n in network.neurons} | {f"{n}.refractory" for n in network.neurons},
+                InvalidLayerError,
+            ),
         ):
             _found(getattr(each, kind), known, f"{name}.{kind}", error, faults)
         posts = [each.post] if isinstance(each.post, str) else list((each.post or {}).values())
@@ -77,7 +81,10 @@ def _connections(
     own = [name for name, s in network.synapses.items() if s.target.removesuffix(".soma") in chosen]
     if chosen and not own:
         faults.append(
-            (InvalidLayerError, f"LocalTrainer.layers: {', '.join(sorted(chosen)[:4])} has no synapse; name loops with synapses")
+            (
+                InvalidLayerError,
+                f"LocalTrainer.layers: {', '.join(sorted(chosen)[:4])} has no synapse; name loops with synapses",
+            )
         )
     return [*synapses, *(name for name in own if name not in synapses)], list(couplings)
 

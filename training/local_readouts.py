@@ -171,4 +171,6 @@ def made(readout: Any) -> Readout:
         )
     if readout is None or isinstance(readout, str | list | tuple):
         return SpikeCounts(readout)
-    raise InputError(f"LocalTrainer.readout: {type(readout).__name__} is no readout; derive it from training.local_readouts.Readout")
+    raise InputError(
+        f"LocalTrainer.readout: {type(readout).__name__} is no readout; derive it from training.local_readouts.Readout"
+    )

@@ -187,11 +187,10 @@ def summed(metrics: list[UpdateMetrics]) -> UpdateMetrics:
         return UpdateMetrics()
     means = ("update_norm", "pre_mean", "pre_std", "pre_square", "post_mean", "post_std", "post_square")
     sums = ("asked", "writes", "lost", "at_bounds", "moved")
+    values: dict[str, Any] = {name: float(np.mean([getattr(m, name) for m in metrics])) for name in means}
+    values |= {name: sum(getattr(m, name) for m in metrics) for name in sums}
     return UpdateMetrics(
-        weight_norm_before=metrics[0].weight_norm_before,
-        weight_norm_after=metrics[-1].weight_norm_after,
-        **{name: float(np.mean([getattr(m, name) for m in metrics])) for name in means},
-        **{name: sum(getattr(m, name) for m in metrics) for name in sums},
+        weight_norm_before=metrics[0].weight_norm_before, weight_norm_after=metrics[-1].weight_norm_after, **values
     )
 
 

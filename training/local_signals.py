@@ -106,7 +106,9 @@ class Signals:
         """Raise NonFiniteError if an output is no finite number."""
         wrong = [name for name, value in outputs.items() if not math.isfinite(value)]
         if wrong:
-            raise NonFiniteError([f"LocalTrainer.readout: {n} gives {outputs[n]} {where}; look at the run" for n in wrong[:20]])
+            raise NonFiniteError(
+                [f"LocalTrainer.readout: {n} gives {outputs[n]} {where}; look at the run" for n in wrong[:20]]
+            )
 
     def warn(self) -> None:
         """Say which signals rules hear and nobody sends."""
@@ -147,7 +149,7 @@ def _function(given: Any, faults: list[str]) -> Callable[[Any, Any], Any]:
         given = given() if inspect.isclass(given) else given
     if not callable(given):
         faults.append(f"LocalTrainer.modulator: {given!r} cannot be called; give a function (outputs, target)")
-    return given  # type: ignore[no-any-return]
+    return given
 
 
 def _number(name: str, value: Any, where: str) -> float:

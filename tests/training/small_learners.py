@@ -120,6 +120,17 @@ def trainer(rule=None, storage=MEMORY, net=None, **options):
 def everything(made):
     """All bits of a trainer's chip that learning or running can change, but where it keeps photons that are to come."""
     state = made.simulation.state
-    kept = ("loops", "next_fs", "amplitude", "detectors", "out_J", "sites", "site_fs", "rule_values", "spikes", "counts")
+    kept = (
+        "loops",
+        "next_fs",
+        "amplitude",
+        "detectors",
+        "out_J",
+        "sites",
+        "site_fs",
+        "rule_values",
+        "spikes",
+        "counts",
+    )
     writes = {k: v.tobytes() for k, v in made.recording().table("writes").items()}
     return {name: getattr(state, name).tobytes() for name in kept}, writes

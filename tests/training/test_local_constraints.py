@@ -181,7 +181,9 @@ def test_small_changes_in_the_engine_for_each_rounding(rounding):
     elif rounding == "hidden":
         assert np.allclose(moved, push * count, atol=1.0) and told["lost"] == 0
     else:
-        assert (np.abs(moved - push * count) < 5.0 * math.sqrt(count * push * (1 - push))).all() and moved[0] != moved[1]
+        assert (np.abs(moved - push * count) < 5.0 * math.sqrt(count * push * (1 - push))).all() and moved[0] != moved[
+            1
+        ]
         assert told["lost"] + told["writes"] == count
 
 

@@ -44,7 +44,12 @@ def test_adaptive_factors_s0_r3():
     still = AdaptiveRate("update_norm")
     still.after(UpdateMetrics())
     assert still.factor == 1.0
-    for options in ({"method": "norm"}, {"target": 0.0}, {"min_scale": 2.0, "max_scale": 1.0}, {"clip_update_norm": -1.0}):
+    for options in (
+        {"method": "norm"},
+        {"target": 0.0},
+        {"min_scale": 2.0, "max_scale": 1.0},
+        {"clip_update_norm": -1.0},
+    ):
         with pytest.raises(InputError, match="AdaptiveRate"):
             AdaptiveRate(**options)
 
@@ -90,7 +95,8 @@ def test_rates_are_set_in_the_chip_and_recorded_s0_r3_s0_r4():
 
 def test_adapting_keeps_updates_small_s0_r3():
     """S0.R3: with "update_norm" the updates after the first come down to the target."""
-    free, bound = (trainer(Hebb(lr=0.3), FREE, network(0.9), **options) for options in ({}, {"rates": {"Hebb": AdaptiveRate("update_norm", target=0.01)}}))
+    rates = {"Hebb": AdaptiveRate("update_norm", target=0.01)}
+    free, bound = trainer(Hebb(lr=0.3), FREE, network(0.9)), trainer(Hebb(lr=0.3), FREE, network(0.9), rates=rates)
     norms = []
     for made in (free, bound):
         x = np.tile(X[:1], (6, 1))

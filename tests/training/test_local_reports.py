@@ -72,7 +72,10 @@ def test_a_memory_that_rounds_to_the_nearest_level_swallows_small_changes_and_th
     ("options", "what"),
     [
         ({"rule": Hebb(), "storage": MEMORY, "net": network(0.05)}, None),
-        ({"rule": Rewarded(), "net": network(0.05), "modulator": lambda o, t: 1.0}, "no update because no spikes.*n0, n1"),
+        (
+            {"rule": Rewarded(), "net": network(0.05), "modulator": lambda o, t: 1.0},
+            "no update because no spikes.*n0, n1",
+        ),
         ({"rule": Hebb(), "encoder": lambda x: {}}, "no update because no spikes"),
         ({"rule": Delta(), "modulator": wanted, "encoder": lambda x: {}}, "no update because no photons"),
         ({"rule": Delta(), "modulator": lambda o, t: 0.0}, "asked for no change between"),
@@ -104,24 +107,26 @@ def test_places_that_are_not_there_s0_r8():
     def make(rules, **options):
         return LocalTrainer(net, rules, encoder=CODE, progress=False, **options)
 
-    with pytest.raises(ConnectionNotFoundError, match=r"Hebb.synapses: there is no synapse or coupling 's0\.9'.*mean") as found:
+    with pytest.raises(
+        ConnectionNotFoundError, match=r"Hebb.synapses: there is no synapse or coupling 's0\.9'.*mean"
+    ) as found:
         make([Hebb().on(synapses=["s0.0", "s0.9"]), Hebb().on(synapses="q*", name="two")])
     assert len(found.value.faults) == 2
     with pytest.raises(ConnectionNotFoundError, match="'d0->n9'"):
         make(Rewarded().on(couplings="d0->n9"))
-    with pytest.raises(InvalidLayerError, match="two.loops: there is no dendrite or neuron 'd7'"):
+    with pytest.raises(InvalidLayerError, match=r"two.loops: there is no dendrite or neuron 'd7'"):
         make(Rewarded().on(loops="d7", name="two"))
     with pytest.raises(InvalidLayerError, match="post: there is no dendrite or neuron 'm'"):
         make(Hebb().on(synapses="s0.0", post="m"))
-    with pytest.raises(ConnectionNotFoundError, match="LocalTrainer.connections: .*'s9'"):
+    with pytest.raises(ConnectionNotFoundError, match=r"LocalTrainer.connections: .*'s9'"):
         make(Hebb(), connections=["s9"])
-    with pytest.raises(InvalidLayerError, match="LocalTrainer.layers: .*'layer'"):
+    with pytest.raises(InvalidLayerError, match=r"LocalTrainer.layers: .*'layer'"):
         make(Hebb(), layers="layer")
     with pytest.raises(InvalidLayerError, match="n0 has no synapse"):
         make(Hebb(), layers="n0")
-    with pytest.raises(InvalidLayerError, match="SpikeCounts.parts: there is no 'n7'"):
+    with pytest.raises(InvalidLayerError, match=r"SpikeCounts.parts: there is no 'n7'"):
         make(Hebb().on(synapses="*"), readout=["n0", "n7"])
-    with pytest.raises(ConnectionNotFoundError, match="PhotonCode.channels: there is no synapse 'z'"):
+    with pytest.raises(ConnectionNotFoundError, match=r"PhotonCode.channels: there is no synapse 'z'"):
         LocalTrainer(net, Hebb().on(synapses="*"), encoder=PhotonCode("latency", ["z"]))
     assert make(Hebb(), layers=["d0"]).simulation.plan.learning.site_ids == tuple(f"s{f}.0" for f in range(4))
     both = make(Rewarded(tau=5.0), connections=["s0.*"]).simulation.plan.learning.site_ids
@@ -150,7 +155,7 @@ def test_numbers_that_are_not_finite_s0_r8():
         trainer().fit(np.where(np.arange(48).reshape(12, 4) == 6, np.nan, X))
     with pytest.raises(NonFiniteError, match=r"targets\[0\]: inf"):
         trainer().fit(X, np.full(12, np.inf))
-    with pytest.raises(NonFiniteError, match="error of n0: nan is not finite.*epoch 0, sample"):
+    with pytest.raises(NonFiniteError, match=r"error of n0: nan is not finite.*epoch 0, sample"):
         trainer(Delta(), modulator=lambda o, t: {"n0": math.nan}).fit(X, Y)
 
     @dataclass(frozen=True)
@@ -170,7 +175,9 @@ def test_numbers_that_are_not_finite_s0_r8():
 def test_nonsense_is_told_all_at_once():
     net = network()
     with pytest.raises(InputError) as found:
-        LocalTrainer(net, Hebb().on(synapses="*"), length=0.0, gap=-1.0, readout="spikes", seed=-1, loss="nothing", callbacks=[3])
+        LocalTrainer(
+            net, Hebb().on(synapses="*"), length=0.0, gap=-1.0, readout="spikes", seed=-1, loss="nothing", callbacks=[3]
+        )
     assert len(found.value.faults) == 6
     for options, what in (
         ({"windows": {"Hebbb": (0.0, 1.0)}}, "no rule 'Hebbb'.*Hebb"),

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import textwrap
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,10 @@ from small_learners import CHANNELS, CODE, MEMORY, Delta, Hebb, Rewarded, everyt
 
 import soen_event as se
 from soen_event.errors import InputError
-from soen_event.learning import Storage
+from soen_event.learning import Rule, Storage
+from training import checkpoint
 from training.callbacks import Callback, CSVLogger, EarlyStopping, LRScheduler, MetricsTracker, ModelCheckpoint
+from training.local import LocalTrainer
 from training.local_inputs import PhotonCode
 from training.local_readouts import Currents, FirstSpikes, SpikeCounts
 from training.local_wrappers import AdaptiveRate, ScheduledRate
@@ -142,7 +145,9 @@ def test_a_killed_run_is_finished_to_the_same_bits(tmp_path, step, batch):
     """From the last checkpoint in the middle of learning, with another batch: weights, writes, history."""
     whole = stateful(tmp_path)
     whole.fit(X, Y, epochs=2, validation=(X[:4], Y[:4]))
-    keeps = ModelCheckpoint(tmp_path / "best.h5", monitor=None, every_epochs=100, last=tmp_path / "last.h5", every_steps=1)
+    keeps = ModelCheckpoint(
+        tmp_path / "best.h5", monitor=None, every_epochs=100, last=tmp_path / "last.h5", every_steps=1
+    )
     killed = stateful(tmp_path, callbacks=[keeps, Dies(step)])
     with pytest.raises(KeyboardInterrupt):
         killed.fit(X, Y, epochs=2, validation=(X[:4], Y[:4]), batch=batch)
@@ -153,10 +158,8 @@ def test_a_killed_run_is_finished_to_the_same_bits(tmp_path, step, batch):
     assert rest.recording().rule_changes == whole.recording().rule_changes
     with pytest.raises(InputError, match="was written with data"):
         stateful(tmp_path, callbacks=[keeps]).fit(X[::-1].copy(), Y, resume=tmp_path / "last.h5")
+    checkpoint.save(tmp_path / "other.h5", {"kind": "trainer"})
     with pytest.raises(InputError, match="holds no run of a LocalTrainer"):
-        from training import checkpoint
-
-        checkpoint.save(tmp_path / "other.h5", {"kind": "trainer"})
         whole.load(tmp_path / "other.h5")
 
 
@@ -241,7 +244,9 @@ def test_readouts_tell_what_a_recording_tells():
     assert np.allclose(first, [[-(times[0] if len(times) else 40.0) for times in row] for row in inside])
     ends = np.array([40.0, 240.0]) - 1e-6
     last = trainer(storage=Storage(0.0, 2.0), net=net, readout=Currents(["d0", "n1"])).predict(x)
-    assert np.allclose(last, np.array([rec.current("d0", ends, ramp=False), rec.current("n1", ends, ramp=False)]).T, atol=0.02)
+    assert np.allclose(
+        last, np.array([rec.current("d0", ends, ramp=False), rec.current("n1", ends, ramp=False)]).T, atol=0.02
+    )
     assert last[:, 0].min() > 0.1
     mean = trainer(storage=Storage(0.0, 2.0), net=net, readout=Currents("d*", "mean", points=80)).predict(x)
     t = np.linspace(0.0, 40.0, 2001)[1:]
@@ -297,10 +302,6 @@ def test_one_sample_by_hand_s0_r6():
 
 
 def test_offsets_couplings_and_weights_are_deployed():
-    from dataclasses import dataclass
-
-    from soen_event.learning import Rule
-
     @dataclass(frozen=True)
     class Drift(Rule):
         requires = frozenset({"broadcast"})
@@ -317,8 +318,6 @@ def test_offsets_couplings_and_weights_are_deployed():
         Drift().on(couplings="d*->n*", name="couplings"),
         Drift().on(synapses="s0.*", storage=MEMORY, name="weights"),
     ]
-    from training.local import LocalTrainer
-
     made = LocalTrainer(net, rules, encoder=CODE, length=40.0, gap=160.0, progress=False)
     made.fit(X[:3], epochs=1)
     new = made.deploy()
