@@ -366,6 +366,12 @@ class Learning(NamedTuple):
             at = self.sites[i].start
             state.sites[at + V_WEIGHT] = state.sites[at + V_CHANGE] = state.sites[at + V_HIDDEN] = value
 
+    def held(self, i: int, value: float) -> float:
+        """What the memory of the site in row ``i`` holds of a value: within its bounds, on the nearest level."""
+        it = self.sites[i]
+        how = NEAREST if it.step > 0 else FREE
+        return stored(value, 0.0, value, float(it.low), float(it.high), float(it.step), how, 0.0)[0]
+
     def row(self, site: str) -> int:
         """The row of a site by its id."""
         if site not in self.site_ids:

@@ -138,6 +138,19 @@ class _Rows:
                 self._parts[name] = [np.concatenate(parts)]
         return {name: parts[0] for name, parts in self._parts.items()}
 
+    def last(self, count: int) -> dict[str, NDArray[Any]]:
+        """The last ``count`` rows."""
+        out = {}
+        for name, parts in self._parts.items():
+            chosen, missing = [parts[0][:0]], count
+            for part in reversed(parts):
+                if missing <= 0:
+                    break
+                chosen.insert(1, part[max(len(part) - missing, 0) :])
+                missing -= len(part)
+            out[name] = np.concatenate(chosen)
+        return out
+
     def take(self, rows: int) -> dict[str, NDArray[Any]]:
         """Remove the first ``rows`` rows and return them."""
         whole = self.joined()
@@ -162,6 +175,14 @@ class MemorySink:
 
     def close(self, final: Mapping[str, Any] | None = None) -> None:
         """Nothing: there is no file."""
+
+    def last(self, table: str, count: int) -> dict[str, NDArray[Any]]:
+        """The last ``count`` rows of a table, without joining the others."""
+        return self._rows[table].last(count)
+
+    def count(self, table: str) -> int:
+        """How many rows a table has."""
+        return self._rows[table].count
 
     def tables(self) -> Tables:
         """All rows so far: columns by table and name."""
@@ -1002,7 +1023,7 @@ class Recording:
                 self._header.get("resolution", "fluxon"),
                 float(self._header.get("tol", 1e-4)),
             )
-            if plan.digest != self._header.get("plan_digest"):
+            if plan.digest != self._header.get("network_digest", self._header.get("plan_digest")):
                 writer = self._header.get("versions", {}).get("soen_event", "of unknown version")
                 raise InputError(
                     "Recording.plan: the network does not lower to the plan that ran; it was edited, or lowered by "

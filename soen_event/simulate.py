@@ -22,6 +22,7 @@ from soen_event.plan import Plan, lower
 from soen_event.units import is_number, ns_to_fs, parse
 
 if TYPE_CHECKING:
+    from soen_event.learning import Learning
     from soen_event.network import Network
     from soen_event.recording import Recording
     from soen_event.stimulus import Stimulus
@@ -164,8 +165,9 @@ class Simulation:
         self.tol, self.threads = float(tol), int(threads)
         drives = tuple(self.stimulus.drives)
         self.plan: Plan = lower(self.network, drives, resolution, self.tol)
+        network_digest = self.plan.digest
         if learning is not None:
-            self.plan = dataclasses.replace(self.plan, rules=lower_learning(self.plan, learning))
+            self.plan = _learning(self.plan, lower_learning(self.plan, learning))
         self._signals: list[tuple[int, str, np.ndarray]] = []
         self._rule_changes: list[list[Any]] = []
         for when, name, value in signals or ():
@@ -190,6 +192,7 @@ class Simulation:
         if self.plan.rules is not None:
             self._header["learning"] = self.plan.rules.described()
             self._header["site_ids"] = list(self.plan.rules.site_ids)
+            self._header["network_digest"] = network_digest
         self._open_sink(out, overwrite)
         self._start(fs, detector, None)
 
@@ -302,6 +305,30 @@ class Simulation:
         new._start(fs, detector, None)
         return new
 
+    def frozen(self) -> Simulation:
+        """A copy of this run as it is now, currents and photons to come with it, that does not learn any more and records anew.
+
+        To try something on a chip in the middle of learning: whatever the copy does, nothing here is changed.
+
+        Raises InputError: a run that streams to a file.
+        """
+        if self._out is not None:
+            raise InputError("Simulation.frozen: this run streams to a file; record in memory")
+        state = engine_state.copied(self._engine.state())
+        none = np.zeros(0)
+        state = state._replace(sites=none, site_fs=none.astype(np.int64), rule_values=none.copy())
+        new = copy.copy(self)
+        new.plan = dataclasses.replace(self.plan, rules=None)
+        new._signals, new._rule_changes = [], []
+        new._header = {k: v for k, v in self._header.items() if k not in ("learning", "site_ids")}
+        new._header["plan_digest"] = new.plan.digest
+        new._open_sink(None, False)
+        done = int(state.cursor[NEXT_PHOTON])
+        light = self._engine.photon_fs[done:].copy(), self._engine.photon_detector[done:].copy()
+        del new._engine
+        new._start(*light, state._replace(cursor=_rewound(state.cursor)))
+        return new
+
     def recording(self) -> Recording:
         """What has been recorded up to now. (Of a run that streams to a file, what its file holds.)"""
         from soen_event.recording import Recording
@@ -365,7 +392,44 @@ class Simulation:
         if faults:
             raise InputError(faults[:20])
         if fs:
-            self._go_on(self._engine.state(), np.concatenate(fs), np.concatenate(rows))
+            self._expect(np.concatenate(fs), np.concatenate(rows))
+
+    def inject_rows(self, rows: np.ndarray, fs: np.ndarray) -> None:
+        """The same for many photons: ``rows`` in ``plan.detector_ids`` and times in fs, int64 arrays of one length, in any order.
+
+        Raises InputError: arrays that do not fit, an unknown row, a time before :attr:`now`.
+        """
+        where, floor, faults = "Simulation.inject_rows", self._passed_fs(), []
+        rows, fs = np.asarray(rows), np.asarray(fs)
+        if rows.ndim != 1 or rows.shape != fs.shape or not {rows.dtype.kind, fs.dtype.kind} <= set("iu"):
+            raise InputError(
+                f"{where}: {rows.dtype} {rows.shape} and {fs.dtype} {fs.shape}; give whole numbers, (n,) both"
+            )
+        if not len(rows):
+            return
+        if rows.min() < 0 or rows.max() >= len(self.plan.detector_ids):
+            faults.append(
+                f"{where}.rows: go from {rows.min()} to {rows.max()}; give 0 to {len(self.plan.detector_ids) - 1}"
+            )
+        if fs.min() < floor:
+            faults.append(f"{where}.fs: {fs.min()} is before now ({floor}); photons cannot arrive in the past")
+        if fs.max() > 4 * 10**18:
+            faults.append(f"{where}.fs: {fs.max()} is beyond the clock's range of 4e18 fs")
+        if faults:
+            raise InputError(faults)
+        self._expect(fs.astype(np.int64), rows.astype(np.int64))
+
+    def withdraw(self) -> int:
+        """Take back all photons of the stimulus, and of :meth:`inject`, that are still to come. Returns how many."""
+        left = len(self._engine.photon_fs) - int(self._engine.state().cursor[NEXT_PHOTON])
+        if left:
+            none = np.zeros(0, dtype=np.int64)
+            if self.engine_name == "compiled":
+                self._engine.expect(none, none)
+            else:
+                state = self._engine.state()
+                self._start(none, none, state._replace(cursor=_rewound(state.cursor)))
+        return left
 
     def signal(self, name: str, value: float | Mapping[str, float] = 0.0, at: float | None = None) -> None:
         """Broadcast a signal to the rules that listen to it: a reward, an error, the end of a sample.
@@ -441,12 +505,94 @@ class Simulation:
                 faults.append(f"{where}: {name}: {value!r} is no time constant; give a number above 0")
         if faults:
             raise InputError(faults)
+        now, decays = self._passed_fs(), not set(how.time_constants(r)).isdisjoint(values)
+        self._engine.set_parameters(r, {name: float(value) for name, value in values.items()}, now if decays else None)
+        self._rule_changes += [[now, rule, name, float(value)] for name, value in values.items()]
+
+    def set_learnt(self, values: Mapping[str, float]) -> None:
+        """Program sites of learning, by their ids: each gets the value that its memory can hold and that is nearest.
+
+        Fluxes of what is there now change with them at once, and the recording has them among its ``writes``.
+
+        Raises InputError: an unknown site, a value that is not finite; nothing is changed then.
+        """
+        from soen_event.engine.program import set_sites
+
+        where, how = "Simulation.set_learnt", self.plan.learning
+        index = {site: i for i, site in enumerate(how.site_ids)}
+        faults = [
+            f"{where}: there is no site {site!r}{nearest(str(site), index)}" for site in values if site not in index
+        ]
+        faults += [f"{where}: {site}: {v!r} is not a finite number" for site, v in values.items() if not is_number(v)]
+        if faults:
+            raise InputError(faults[:20])
         now, state = self._passed_fs(), self._engine.state()
-        how.catch_up(r, state, now)
-        for name, value in values.items():
-            state.rule_values[how.rules[r].start + names.index(name)] = float(value)
-            self._rule_changes.append([now, rule, name, float(value)])
+        held = {index[site]: how.held(index[site], float(value)) for site, value in values.items()}
+        new = {i: value for i, value in sorted(held.items()) if value != state.sites[how.sites[i].start]}
+        if not new:
+            return
+        self._collect()
+        for rows in set_sites(self.plan, state, new, now, self._traced()):
+            self._append(rows)
+        self._append(
+            {
+                "write_fs": np.full(len(new), now, dtype=np.int64),
+                "write_site": np.array(list(new), dtype=np.int64),
+                "write_value": np.array(list(new.values())),
+            }
+        )
         self._go_on(state)
+
+    def forget(self) -> None:
+        """Drop what has been recorded up to now, so that a long run needs no more memory; the recording goes on from here.
+
+        Counts, energies and what was learnt stay; spikes, fluxons, photons and changes of weights of the past do not.
+
+        Raises InputError: a run that streams to a file, or whose currents are recorded, which need their past.
+        """
+        if self._out is not None or self._traced().any():
+            what = "streams to a file" if self._out is not None else "records currents, which need their past"
+            raise InputError(f"Simulation.forget: this run {what}; there is nothing to drop")
+        self._collect()
+        if self.plan.rules is not None:
+            values = self._engine.state().sites
+            described = self.plan.rules.described()
+            for rule in described.values():
+                rule["start"] = [float(values[self.plan.learning.sites[i].start]) for i in rule["rows"]]
+            self._header = {**self._header, "learning": described}
+        self._header = {**self._header, "forgotten_fs": self._passed_fs()}
+        self._open_sink(None, False)
+
+    def spikes_since(self, t: float) -> tuple[np.ndarray, np.ndarray]:
+        """Spikes after ``t`` (ns): their times (ns, ascending) and the rows of their neurons in ``plan.neuron_ids``.
+
+        Takes as long as it takes to look at these spikes, however long the run is. Raises InputError: a run that streams to a file.
+        """
+        if self._out is not None:
+            raise InputError("Simulation.spikes_since: this run streams to a file; look at recording() instead")
+        self._collect()
+        fs, count = round(float(t) * 1e6), 64
+        while True:
+            rows = self._sink.last("spikes", count)
+            if len(rows["time_fs"]) < count or rows["time_fs"][0] <= fs:
+                break
+            count *= 4
+        new = rows["time_fs"] > fs
+        return rows["time_fs"][new] * 1e-6, rows["neuron"][new]
+
+    def spike_counts(self) -> np.ndarray:
+        """Number of spikes of every neuron so far, in the order of ``plan.neuron_ids``."""
+        return np.array(self._engine.state().spikes)
+
+    def current(self, loop: str) -> float:
+        """Current of a loop now, I_c; where quanta are events, that of whole quanta, with which a soma's threshold is compared.
+
+        ``loop``: a dendrite, a neuron (its soma) or ``<neuron>.refractory``. Nothing is changed by looking.
+        """
+        index = self.plan.loop_index
+        if not isinstance(loop, str) or loop not in index:
+            raise InputError(f"Simulation.current: no loop {loop!r}{nearest(str(loop), index)}")
+        return float(self._engine.current(index[loop], self._passed_fs()))
 
     @property
     def learnt(self) -> dict[str, float]:
@@ -529,7 +675,9 @@ class Simulation:
                 network.replace(neuron.id, refractory={"ib": own, "J": network.refractory_coupling(neuron.id)})
             network.replace(neuron.id, **{inner: {"ib": ib}})
         plan = lower(network, tuple(self.stimulus.drives), self.resolution, self.tol)
-        plan = dataclasses.replace(plan, rules=self.plan.rules)
+        if self.plan.rules is not None:
+            self._header = {**self._header, "network_digest": plan.digest}
+            plan = _learning(plan, self.plan.rules)
         state = self._engine.state()
         now = max(int(state.cursor[NOW]), self._until_fs)
         self._collect()
@@ -650,7 +798,7 @@ class Simulation:
         if learning is not None:
             from soen_event.learning import lower_learning
 
-            self.plan = dataclasses.replace(self.plan, rules=lower_learning(self.plan, learning))
+            self.plan = _learning(self.plan, lower_learning(self.plan, learning))
         if header.get("learning") and self.plan.digest != header["plan_digest"]:
             raise InputError(
                 f"{path}: learnt with rules that are not those given ({', '.join(header['learning'])}); "
@@ -702,15 +850,23 @@ class Simulation:
 
             self._engine = ReferenceEngine(*arguments)
 
-    def _go_on(self, state: State, fs: np.ndarray | None = None, detector: np.ndarray | None = None) -> None:
-        """Make the engine anew on ``state``, with the photons that are still to come and perhaps more."""
+    def _go_on(self, state: State) -> None:
+        """Make the engine anew on ``state``, with the photons that are still to come."""
         done = int(state.cursor[NEXT_PHOTON])
-        all_fs, all_detectors = self._engine.photon_fs[done:], self._engine.photon_detector[done:]
-        if fs is not None and detector is not None:
-            all_fs, all_detectors = np.concatenate([all_fs, fs]), np.concatenate([all_detectors, detector])
-            order = np.lexsort((all_detectors, all_fs))
-            all_fs, all_detectors = all_fs[order], all_detectors[order]
-        self._start(all_fs, all_detectors, state._replace(cursor=_rewound(state.cursor)))
+        light = self._engine.photon_fs[done:], self._engine.photon_detector[done:]
+        self._start(*light, state._replace(cursor=_rewound(state.cursor)))
+
+    def _expect(self, fs: np.ndarray, detector: np.ndarray) -> None:
+        """More photons to come. The compiled engine takes them as it is; SimPy's next photon is scheduled, so that engine is made anew."""
+        state = self._engine.state()
+        done = int(state.cursor[NEXT_PHOTON])
+        fs = np.concatenate([self._engine.photon_fs[done:], fs])
+        detector = np.concatenate([self._engine.photon_detector[done:], detector])
+        order = np.lexsort((detector, fs))
+        if self.engine_name == "compiled":
+            self._engine.expect(fs[order], detector[order])
+        else:
+            self._start(fs[order], detector[order], state._replace(cursor=_rewound(state.cursor)))
 
     def _traced(self) -> np.ndarray:
         """Loops whose state is written down at every change: for their currents, and for the fluxons of those that flow."""
@@ -825,6 +981,22 @@ _TABLES = {
     "amplitudes": {"value": "trace_amplitude"},
     "writes": {"time_fs": "write_fs", "site": "write_site", "value": "write_value"},
 }
+
+
+def _learning(plan: Plan, rules: Learning) -> Plan:
+    """The plan with rules, whose memories hold what they can hold of the network's values from the start."""
+    a = plan.arrays
+    columns = {
+        engine_state.AT_WEIGHT: a.det_weight.copy(),
+        engine_state.AT_OFFSET: a.offset.copy(),
+        engine_state.AT_COUPLING: a.out_J.copy(),
+    }
+    for site in rules.sites:
+        columns[int(site.kind)][site.place] = rules.values[site.start]
+    weights, offsets, couplings = columns.values()
+    return dataclasses.replace(
+        plan, rules=rules, arrays=a._replace(det_weight=weights, offset=offsets, out_J=couplings)
+    )
 
 
 def _lowered(stimulus: Stimulus, plan: Plan) -> tuple[np.ndarray, np.ndarray]:

@@ -256,8 +256,8 @@ class ProgressBar(Callback):
         now = time.perf_counter()
         if now >= self._due:
             self._due = now + self.interval
-            loss = f"loss {state.metrics['loss']:.4g}"
-            self._progress.update(self._batches, completed=state.batch + 1, told=loss)
+            known = {name: value for name, value in state.metrics.items() if name in ("loss", "update_norm")}
+            self._progress.update(self._batches, completed=state.batch + 1, told=told(known))
             self._progress.refresh()
 
     def on_epoch_end(self, state: TrainingState) -> None:

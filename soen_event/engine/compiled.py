@@ -16,7 +16,7 @@ from soen_event.engine import windows
 from soen_event.engine.events import LOG_COLUMNS, N_PHOTONS, N_TRACES, N_WRITES, ROUNDS, SET, TRACE_COLUMNS, Log, Work
 from soen_event.engine.happen import begin
 from soen_event.engine.jit import compile_function
-from soen_event.engine.learn import broadcast
+from soen_event.engine.learn import broadcast, current_at
 from soen_event.engine.state import COUNTS, EVENTS, FOREVER, NEXT_PHOTON, NO_KEY, NOW
 from soen_event.engine.windows import (
     APART,
@@ -234,11 +234,23 @@ class CompiledEngine:
         self.photon_fs, self.photon_detector = photon_fs, photon_detector
         self._state.cursor[NEXT_PHOTON] = 0
 
+    def set_parameters(self, r: int, values: dict[str, float], decayed_to: int | None) -> None:
+        """Give rule ``r`` other parameters. ``decayed_to`` (fs): up to when its variables have decayed with the old ones."""
+        how = self.plan.learning
+        if decayed_to is not None:
+            how.catch_up(r, self._state, decayed_to)
+        for name, value in values.items():
+            self._state.rule_values[how.rules[r].start + how.parameters[r].index(name)] = value
+
     def _fold(self) -> None:
         """Add what the threads have counted to the state."""
         for log in self.logs:
             self._state.counts[:] += log.counts
             log.counts[:] = 0
+
+    def current(self, d: int, now: int) -> float:
+        """Current of loop ``d`` at ``now`` (fs), up to which it need not have been brought."""
+        return float(current_at(self.records, self._state, d, now))
 
     def state(self) -> State:
         """The state as it is now (not a copy)."""

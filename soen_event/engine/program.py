@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,7 @@ from soen_event.engine.compiled import logged, new_log, new_work
 from soen_event.engine.events import LOG_COLUMNS, N_AMPLITUDES, N_TRACES, ROUNDS, settle, touch
 from soen_event.engine.jit import compile_function
 from soen_event.engine.learn import recouple, reweigh
+from soen_event.engine.state import AT_COUPLING, AT_OFFSET, AT_WEIGHT, V_CHANGE, V_HIDDEN, V_WEIGHT
 
 if TYPE_CHECKING:
     from soen_event.engine.state import State
@@ -73,3 +75,31 @@ def set_coupling(plan: Plan, state: State, c: int, J: float, now: int, want_trac
     change.touch(d)
     compile_function(recouple, persistent=True)(change.records, state, c, source, J)
     return change.settle([source] if d == source else [source, d])
+
+
+def set_sites(
+    plan: Plan, state: State, values: Mapping[int, float], now: int, want_trace: np.ndarray
+) -> list[dict[str, np.ndarray]]:
+    """Give sites of learning, by their rows, other values at time ``now`` (fs): weights, flux offsets, couplings.
+
+    Returns trace rows as :func:`set_weight` does, of one site after another.
+    """
+    change, how, rows = _Change(plan, state, now, want_trace), plan.learning, []
+    for i, value in values.items():
+        site = how.sites[i]
+        loops = [int(site.loop)]
+        if site.kind == AT_COUPLING and plan.arrays.out_loop[site.place] != site.loop:
+            loops.append(int(plan.arrays.out_loop[site.place]))
+        for d in loops:
+            change.touch(d)
+        if site.kind == AT_WEIGHT:
+            compile_function(reweigh, persistent=True)(change.records, state, int(site.place), value, now)
+        elif site.kind == AT_OFFSET:
+            state.loops["ext"][site.loop] += value - state.sites[site.start + V_WEIGHT]
+        else:
+            compile_function(recouple, persistent=True)(change.records, state, int(site.place), int(site.loop), value)
+        rows.append(change.settle(loops))
+        change.log.used[: len(LOG_COLUMNS)] = 0
+        change.log.counts[:] = 0
+        state.sites[[site.start + v for v in (V_WEIGHT, V_CHANGE, V_HIDDEN)]] = value
+    return rows

@@ -486,6 +486,14 @@ class ReferenceEngine:
             if wanting or listed:
                 self._carry_out(sites, wanting, listed)
 
+    def set_parameters(self, r: int, values: dict[str, float], decayed_to: int | None) -> None:
+        """Give rule ``r`` other parameters. ``decayed_to`` (fs): up to when its variables have decayed with the old ones."""
+        rule = self.rules[r]
+        for site in self.sites:
+            if decayed_to is not None and site.rule is rule:
+                site.catch_up(decayed_to)
+        vars(rule.p).update(values)
+
     def _carry_out(self, sites: list[Site], wanting: list[Site], listed: list[Loop]) -> None:
         """Put what sites want into the loops; with all sites of the neuron if a rule bounds their sum."""
         normed = [site for site in wanting if site.rule.part.norm > 0.0 and site.wanted == site.wanted]
@@ -565,6 +573,10 @@ class ReferenceEngine:
         for rows in self._log.values():
             rows.clear()
         return out
+
+    def current(self, d: int, now: int) -> float:
+        """Current of loop ``d`` at ``now`` (fs), up to which it need not have been brought."""
+        return float(self.loops[d].current_at(now))
 
     def state(self) -> State:
         """The state as it is now, from which either engine can go on (a copy)."""
