@@ -139,8 +139,9 @@ class Rule:
     def _needs(cls) -> set[str]:
         hooks = cls.hooks()
         needs = {_HOOKS.get(name, "broadcast") for name in hooks}
-        for function in hooks.values():
-            needs |= {_FIELDS[name] for name in _mentioned(function.__code__) if name in _FIELDS}
+        for hook in hooks.values():
+            for function in _with_called(hook):
+                needs |= {_FIELDS[name] for name in _mentioned(function.__code__) if name in _FIELDS}
         return needs
 
     def parameters(self) -> dict[str, float]:
@@ -329,7 +330,9 @@ class Learning(NamedTuple):
         for names, parameters, hooks in zip(self.fields, self.parameters, self.hooks, strict=True):
             total.update(repr((names, parameters)).encode())
             for name in sorted(hooks):
-                total.update(name.encode() + _code_of(hooks[name].__code__))
+                total.update(name.encode())
+                for function in _with_called(hooks[name]):
+                    total.update(_code_of(function.__code__))
         return total.digest()
 
     def described(self) -> dict[str, Any]:
@@ -605,6 +608,15 @@ def _mentioned(code: CodeType) -> set[str]:
         if isinstance(inner, CodeType):
             names |= _mentioned(inner)
     return names
+
+
+def _with_called(function: FunctionType) -> list[FunctionType]:
+    """A function and the plain functions that it calls by their names, and so on; each once."""
+    found = [function]
+    for each in found:
+        named = (each.__globals__.get(name) for name in sorted(_mentioned(each.__code__)))
+        found += [other for other in named if isinstance(other, FunctionType) and other not in found]
+    return found
 
 
 def _code_of(code: CodeType) -> bytes:
