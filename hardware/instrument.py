@@ -325,6 +325,11 @@ class VirtualChip:
         return dict(self._need("biases")._bias_of)
 
     @property
+    def hears(self) -> frozenset[str]:
+        """Names of the signals that rules on the chip hear."""
+        return frozenset(self._need("hears")._run.plan.learning.signals)
+
+    @property
     def settled(self) -> bool:
         """Whether the last write has settled."""
         self._follow()
@@ -537,11 +542,11 @@ class VirtualChip:
         """
         self._need("read_out")
         self._follow()
-        self._book()
         names = self._chosen(currents)
         times_fs = self._sample_times(every) if names else np.zeros(0, np.int64)
         times: Any = times_fs * 1e-6
         recording = self._run.recording()
+        self._book(recording)
         spikes, photons = self._new_rows(recording, "spikes"), self._new_rows(recording, "photons")
         plan = self._run.plan
         fired = _by_part(spikes["time_fs"], spikes["neuron"], plan.neuron_ids)
@@ -696,11 +701,11 @@ class VirtualChip:
             out[site] = float(setting.round(value, sign=sign)) if on_level else value
         return out
 
-    def _book(self) -> None:
+    def _book(self, recording: Recording | None = None) -> None:
         """Count what rules have written since the last time, and let the chip settle."""
         if self._run.plan.rules is None:
             return
-        table = self._run.recording().table("writes")
+        table = (recording or self._run.recording()).table("writes")
         new = table["site"][self._booked :]
         if not len(new):
             return
