@@ -215,7 +215,7 @@ class VirtualChip:
         broken: Iterable[str],
     ) -> Simulation:
         """A run; ``network`` and ``held`` take the values that the rules' memories can hold."""
-        record = {"spikes": None, "photons": list(network.synapses), "currents": monitored}
+        record = {"spikes": None, "photons": None, "currents": monitored}
         options = {"seed": self.seed, "record": record, **self._options}
         if not rules:
             return Simulation(network, **options)

@@ -71,12 +71,14 @@ def one_reward(delays: Sequence[float]) -> np.ndarray:
     return np.array(out)
 
 
-def on_the_bench(delay: float, seed: int) -> Result:
-    """Until it is learnt, or 150 trials."""
+def on_the_bench(delay: float, seed: int, reward: float = 1.0) -> Result:
+    """Until it is learnt, or 150 trials. ``reward``: for a right answer; a wrong one costs as much."""
     task = Task(
         stimuli={"a": {"a": [0.0]}, "b": {"b": [0.0]}},
         answers={"a": "left", "b": "right"},
         window=80.0,
+        right=reward,
+        wrong=-reward,
         delay=delay,
         pause=250.0,
     )
@@ -93,6 +95,8 @@ def main(picture: str | None = None) -> None:
         runs[delay] = [on_the_bench(delay, seed) for seed in SEEDS]
         told = ", ".join("not in 150" if found.learnt_at is None else str(found.learnt_at) for found in runs[delay])
         print(f"reward {delay:3.0f} ns after the answer: learnt at trial {told}")
+    control = on_the_bench(BENCHES[0], SEEDS[0], reward=0.0)
+    print(f"without reward: {sum(trial.right for trial in control.trials)} of {len(control.trials)} right")
     if picture:
         draw(changes, runs, picture)
         print(f"drawn to {picture}")

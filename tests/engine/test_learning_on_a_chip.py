@@ -43,7 +43,11 @@ def test_a_gain_lies_between_memory_and_network(engine, gain, levels):
     net.replace("s0", weight=0.6 * gain)
     held = Storage(0.0, 2.0, levels=levels, gain=gain)
     run = se.Simulation(
-        net, {"s0": [10.0, 60.0]}, learning=Grow().on(synapses="*", storage={"s0": held}), engine=engine, record="currents"
+        net,
+        {"s0": [10.0, 60.0]},
+        learning=Grow().on(synapses="*", storage={"s0": held}),
+        engine=engine,
+        record="currents",
     )
     run.run(100.0)
     rec = run.finish()
@@ -82,7 +86,7 @@ def test_rules_outlive_a_change_of_bias(engine):
 
 def test_nonsense():
     for gain in (0.0, float("nan"), float("inf"), "a", True):
-        with pytest.raises(InputError, match="Storage.gain"):
+        with pytest.raises(InputError, match=r"Storage\.gain"):
             Storage(gain=gain)
     with pytest.raises(InputError, match=r"storage\['s0'\]: int is not a Storage"):
         Grow().on(synapses="*", storage={"s0": 3})
