@@ -332,9 +332,10 @@ class VirtualChip:
     @property
     def settled(self) -> bool:
         """Whether the last write has settled."""
+        self._need("settled")
         self._follow()
         self._book()
-        return self._need("settled")._fs >= self._settled_fs
+        return self._fs >= self._settled_fs
 
     def recording(self) -> Recording:
         """Everything since loading or the last reset, for plots. Energies are booked with the biases as they are now."""

@@ -5,7 +5,8 @@
 Handwritten digits 0, 4 and 7 (8 x 8 pixels, scikit-learn), a neuron each, a synapse from every pixel to every neuron; who spikes most has
 answered. While it is taught, light on a teacher's line makes the right neuron spike and holds the others down, and the rule
 (training.rules.STDP, with the norm of each neuron's weights bounded) strengthens the pixels that were lit just before. Then
-half of the detectors die. The same lessons again mend a part of it; with the rule switched off nothing does. The chip is NIST_SPIKING.
+half of the detectors die. The same lessons again mend a part of it; with the rule switched off nothing does
+(what differs then is which photons were missed). The chip is NIST_SPIKING.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ def loaded(chip=QUIET, rule=None, net=None, learning=None, **options):
 
 def test_one_vocabulary_of_needs():
     """S0.16."""
-    assert SIGNALS == (*NEEDS, "gradient")
+    assert (*NEEDS, "gradient") == SIGNALS
     assert Chip(signals=("fluxons", "averages")).signals == ("fluxons", "averages")
     with pytest.raises(InputError, match=r"'fluxon' is not known.*fluxons"):
         Chip(signals=("fluxon",))
@@ -159,7 +159,7 @@ def test_what_does_not_run_is_refused_when_it_is_loaded():
             deploy(pair(), QUIET, learning=learning)
     with pytest.raises(InputError, match="nothing is learned on it"):
         VirtualChip(ASCR_Y1).load(pair(), learning=STDP().on(synapses="*"))
-    with pytest.raises(InputError, match="'backprop' is unknown|does not run"):
+    with pytest.raises(InputError, match="does not run"):
         deploy(pair(), QUIET, method="backprop")
     with pytest.raises(InputError, match="did you mean 'backprop'"):
         deploy(pair(), IDEAL, method="bakprop")
@@ -182,7 +182,9 @@ def test_a_storage_within_a_chip_has_the_chips_values_only(low, width, levels, b
     try:
         found = joined(wanted, chip, sign, value)
     except InputError as error:
-        assert "nothing can be learnt" in str(error) or "leaves" in str(error)
+        few = "nothing can be learnt" in str(error) or "leaves" in str(error)
+        if not few:
+            raise
         return
     held = found.low + found.step * np.arange(found.levels)
     known = np.array(chip.values) * (-1.0 if sign == "magnitude" and value < 0.0 else 1.0)
@@ -315,7 +317,7 @@ def test_signals_now_and_later():
         chip.signal("ad")
     with pytest.raises(InputError, match="no signal of its own for every neuron"):
         chip.signal("add", {"n": 1.0})
-    with pytest.raises(InputError, match="VirtualChip.signal.delay"):
+    with pytest.raises(InputError, match=r"VirtualChip\.signal\.delay"):
         chip.signal("add", delay=-1.0)
     with pytest.raises(InputError, match=r"VirtualChip.set_rule: there is no rule 'Oby'"):
         chip.set_rule("Oby", rate=0.0)
@@ -368,7 +370,7 @@ def test_mixtures_and_wrong_faults():
         assert sum(map(len, chip.read_out().detections.values())) > 3
         chip.reset()
     for fault in (3, lambda net: None, lambda net: net):
-        with pytest.raises(InputError, match="VirtualChip.damage"):
+        with pytest.raises(InputError, match=r"VirtualChip\.damage"):
             chip.damage(fault)
 
 
