@@ -69,7 +69,8 @@ class Chip:
     What can be set (:class:`~hardware.quantize.Levels`, or a range (low, high)):
 
         weights: of synapses. couplings: J, Phi0 per unit s. sign: of both, "free", "keep" or "magnitude"
-            (:meth:`Levels.round`). programmable: which of "weights", "J" can be changed after fabrication.
+            (:meth:`Levels.round`). programmable: which of "weights", "J", "phi_offset" can be changed after
+            fabrication (offsets by rules of learning on the chip only).
         ib (I_c): of ri loops. tau (ns), beta_over_2pi: of dendrites. phi_offset (Phi0): of dendrites and somas.
             soma_tau (ns), threshold (I_c): of somas.
 
@@ -81,8 +82,10 @@ class Chip:
     The rest:
 
         temperature: K. write_energy_J: of one write to a weight. settling: ns after a write. readout_noise: I_c, rms.
-        adc_bits: 1 to 16, over adc_range (I_c). methods: names of learning methods that run on it; () for none.
-        signals: what is there at a synapse for a method to use, of :data:`SIGNALS`.
+        adc_bits: 1 to 16, over adc_range (I_c).
+        methods: names of learning methods that run on it; () for none, so that nothing learns. They bind what is given by
+            name. A rule that says what it needs (:class:`soen_event.Rule`) is judged by ``signals``, if those are known.
+        signals: what is there, where something is to be learnt, for a method to use, of :data:`SIGNALS`.
         facts: what is known besides and limits nothing, as :class:`Known` by name.
         provenance: a :class:`Known` by field; what is given as Known comes here by itself.
 
@@ -352,6 +355,7 @@ ASCR_Y1 = Chip(
     settling=Known(
         30.0, "10 to 30 ns in soen_toolkit's documents, about 0.1 ns in its notes (physics.md 10.2)", "second-hand"
     ),
+    programmable=Known(("weights", "J"), "weights between all pairs are set from outside (the same)", "assumed"),
     methods=Known((), "nothing is said of learning on the chip", "assumed"),
     signals=Known((), "nothing is said of learning on the chip", "assumed"),
     facts={
@@ -393,8 +397,21 @@ NIST_SPIKING = Chip(
     temperature=Known(4.2, "liquid helium (physics.md 6)", "published"),
     write_energy_J=_WRITE,
     methods=Known(("stdp", "hebbian", "anti_hebbian", "reward_hebbian", "three_factor"), _RULES_ON_CHIP, "assumed"),
-    signals=Known(("pre", "post", "weight", "broadcast"), "local signals; the broadcast is assumed", "assumed"),
+    signals=Known(
+        ("pre", "post", "weight", "broadcast"),
+        "pre and post: photons of both move the weight, arXiv 1805.01937 (physics.md 7.1); its own value and a broadcast: assumed",
+        "assumed",
+    ),
     facts={
+        "signals pre, post": Known(
+            "two photons to strengthen, two to weaken",
+            "arXiv 1805.01937, JAP 126, 044902 (physics.md 7.1)",
+            "published",
+        ),
+        "signal weight": Known(
+            "the storage loop's current flows there", "none; no circuit that reads it is known", "assumed"
+        ),
+        "signal broadcast": Known("light that reaches all synapses", "none; no such circuit is known", "assumed"),
         "synapse event": Known("33 aJ before cooling", "arXiv 2204.09665 (physics.md 8)", "measured"),
         "power": Known(
             "1 mW/cm^2 at 20 MHz, 700 connections a neuron", "arXiv 1610.00053 (physics.md 4.5)", "published"

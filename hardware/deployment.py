@@ -33,9 +33,11 @@ from hardware import spread as fabrication
 from hardware.chip import IDEAL, Chip, find
 from hardware.findings import ACTIONS, Finding, Report
 from hardware.fitting import Fitting
+from hardware.memory import settings
 from hardware.quantize import ROUNDINGS
 from hardware.spread import Spread
 from soen_event.errors import InputError, nearest
+from soen_event.learning import Plasticity
 from soen_event.network import Network
 from soen_event.parts import Synapse, shown
 from soen_event.physics.random import checked_seed
@@ -66,6 +68,7 @@ class Deployment:
         pruned: parts that were left out.
         seed: of rounding and spread.
         spread: the standard deviations, or None.
+        learning: rules that are to run on the chip, as they were given.
     """
 
     network: Network
@@ -78,6 +81,7 @@ class Deployment:
     pruned: tuple[str, ...]
     seed: int
     spread: Spread | None = None
+    learning: tuple[Plasticity, ...] = ()
 
     @property
     def lines(self) -> dict[str, tuple[str, ...]]:
@@ -143,6 +147,7 @@ def deploy(
     spread: Spread | None = None,
     temperature: float | str | None = None,
     method: Any = None,
+    learning: Any = None,
 ) -> Deployment:
     """Fit ``network`` to ``chip``; the given network stays as it is.
 
@@ -158,12 +163,16 @@ def deploy(
         spread: fabrication spread (:class:`hardware.spread.Spread`), or None for a perfect copy. Biases that it moves out of
             range are clipped. Where the chip has an efficiency, its ``detection`` is not used.
         temperature: K, or a quantity string. None: the chip's, if the engine that is installed runs at it, else the network's.
-        method: a learning method that is to run on the chip: a name, a rule with ``name`` and ``needs``, or a list of them.
+        method: a learning method that is to run on the chip: a name, a :class:`soen_event.Rule`, an object with ``name`` and
+            ``needs``, or a list of them. It is only judged.
+        learning: rules that are to run on the chip and where they act, a :class:`soen_event.Plasticity` or several. They are judged,
+            and go with the deployment to :meth:`hardware.instrument.VirtualChip.load`.
 
     Raises:
         InputError: with every finding that is refused; an argument that does not fit; a network with faults of its own.
     """
-    fitted = _fitted(network, chip, ports, on_excess, rounding, seed, spread, temperature, method)
+    rules = () if learning is None else tuple(settings(learning, "deploy.learning"))
+    fitted = _fitted(network, chip, ports, on_excess, rounding, seed, spread, temperature, [*_several(method), *rules])
     report = fitted.report()
     if not report.fits:
         raise InputError([finding.sentence() for finding in report.of("refused")])
@@ -174,7 +183,7 @@ def deploy(
         made = fabrication.spread(made, spread, fitted.seed, out_of_range="clip")
     return Deployment(
         made, fitted.net, fitted.chip, report, fitted.sites(), fitted.ports, fitted.merged, tuple(fitted.pruned),
-        fitted.seed, spread,
+        fitted.seed, spread, rules,
     )  # fmt: skip
 
 
@@ -255,5 +264,9 @@ def _fitted(
     if faults:
         raise InputError(faults)
     fitting = Fitting(network, found["chip"], on_excess, rounding, found["seed"])
-    fitting.fit(ports, temperature, [] if method is None else method if isinstance(method, list | tuple) else [method])
+    fitting.fit(ports, temperature, _several(method))
     return fitting
+
+
+def _several(method: Any) -> list[Any]:
+    return [] if method is None else list(method) if isinstance(method, list | tuple) else [method]

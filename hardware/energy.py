@@ -14,6 +14,9 @@ detectors      every detection loses the energy of the nanowire's current, L I^2
 amplifier      every spike of a neuron with a transmitter switches an amplifier once
 light source   every such spike injects pairs until the photons of all its waveguides are out: pairs = photons/efficiency
 photons        what of that leaves as light
+memory         every write by a rule of learning, in two ways that are alternatives: as measured, with cooling, 0.4 fJ
+               (arXiv 2311.05881), and as flux quanta moved, the work of one each. The first counts at the wall; neither is
+               in ``total``, because the first has the cooler in it
 ============== ====================================================================================================
 
 Drawn = stored + passed + dissipated + emitted, for every part; in total nothing is passed. Light that arrives from outside is
@@ -25,12 +28,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from soen_event.errors import InputError
+from soen_event.physics.storage import WRITE_ENERGY
 from soen_event.units import c as SPEED_OF_LIGHT
 from soen_event.units import e as ELEMENTARY_CHARGE
 from soen_event.units import floats, is_number
@@ -39,7 +43,7 @@ from soen_event.units import h as PLANCK
 if TYPE_CHECKING:
     from soen_event.recording import Recording
 
-__all__ = ["Assumptions", "Entry", "Ledger", "ledger"]
+__all__ = ["Assumptions", "Entry", "Ledger", "Memory", "ledger"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +59,11 @@ class Assumptions:
         wavelength: m; 1.22 um, 0.163 aJ a photon (physics.md 8).
         cooling: W at room temperature per W at 4.2 K; 500, within the practical 300 to 1000 (physics.md 8 marks this range as unverified;
             Carnot alone is 70). 0: leave cooling out.
+        write: J of one write to a memory, cooling included; 0.4 fJ (arXiv 2311.05881, physics.md 8).
+        quantum: J of moving one flux quantum into or out of a storage loop; None: I_c Phi0 of the network's device, one slip of a
+            junction (physics.md 8).
+        quanta: flux quanta for a change by 1 of a value that has no levels; 400, the states of a storage loop
+            (arXiv 2311.05881) over a range of 1, which is an assumption. Where there are levels, a step is a quantum.
     """
 
     detector_inductance: float = 100e-9
@@ -64,6 +73,9 @@ class Assumptions:
     pair: Mapping[str, float] = None  # type: ignore[assignment]  # filled
     wavelength: float = 1.22e-6
     cooling: float = 500.0
+    write: float = WRITE_ENERGY
+    quantum: float | None = None
+    quanta: float = 400.0
 
     def __post_init__(self) -> None:
         defaults = {"efficiency": {"qd": 0.9063, "ec": 0.0635}, "pair": {"qd": 1.42, "ec": 1.12}}
@@ -88,8 +100,10 @@ class Assumptions:
             value = getattr(self, name)
             if not (is_number(value) and value > 0.0):
                 faults.append(f"Assumptions.{name}: {value!r} is not a number above 0")
-        for name in ("amplifier", "cooling"):
+        for name in ("amplifier", "cooling", "write", "quantum", "quanta"):
             value = getattr(self, name)
+            if name == "quantum" and value is None:
+                continue
             if not (is_number(value) and value >= 0.0):
                 faults.append(f"Assumptions.{name}: {value!r} is not a number of at least 0")
         if not faults:
@@ -152,7 +166,18 @@ class Entry:
         )
 
 
-_NAMES = tuple(field.name for field in fields(Entry))
+@dataclass(frozen=True)
+class Memory:
+    """Writes to one memory, or to several: how many; flux quanta moved in and out; their energy in J as measured, with cooling, and by
+    the work of the quanta, without."""
+
+    writes: int = 0
+    quanta: float = 0.0
+    measured: float = 0.0
+    worked: float = 0.0
+
+
+_NAMES = tuple(each.name for each in fields(Entry))
 
 
 def _sum(entries: Iterable[Entry]) -> Entry:
@@ -164,6 +189,7 @@ def _sum(entries: Iterable[Entry]) -> Entry:
 class Ledger:
     """Energies of a run. ``parts``: an :class:`Entry` by id: every dendrite, soma (``n1.soma``), refractory dendrite, synapse
     (``s1``), and, for its amplifier and light, neuron (``n1``). ``counts``: fluxons, detections, spikes with light, photons emitted.
+    ``memories``: a :class:`Memory` by place that learns.
     """
 
     parts: Mapping[str, Entry]
@@ -172,6 +198,16 @@ class Ledger:
     duration: float
     assumptions: Assumptions
     _recording: Recording
+    memories: Mapping[str, Memory] = field(default_factory=dict)
+
+    @property
+    def memory(self) -> Memory:
+        """All memories together."""
+        rows = self.memories.values()
+        return Memory(
+            sum(row.writes for row in rows),
+            *(math.fsum(getattr(row, name) for row in rows) for name in ("quanta", "measured", "worked")),
+        )
 
     @property
     def total(self) -> Entry:
@@ -185,8 +221,8 @@ class Ledger:
 
     @property
     def wall_J(self) -> float:
-        """Drawn by the chip and by its cooler."""
-        return self.total.drawn + self.cooling_J
+        """Drawn by the chip and by its cooler, and for writing to memories, as measured."""
+        return self.total.drawn + self.cooling_J + self.memory.measured
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON, in J."""
@@ -199,6 +235,8 @@ class Ledger:
             "total": plain(self.total),
             "kinds": {name: plain(entry) for name, entry in self.kinds.items()},
             "counts": dict(self.counts),
+            "memory": asdict(self.memory),
+            "memories": {name: asdict(memory) for name, memory in self.memories.items()},
             "cooling_J": self.cooling_J,
             "wall_J": self.wall_J,
         }
@@ -225,6 +263,12 @@ class Ledger:
         lines.append(
             f"{'cooling at ' + format(self.assumptions.cooling, 'g') + ' W/W':<32}{_told(self.cooling_J, 'J'):>12}"
         )
+        if self.memories:
+            told = self.memory
+            lines.append(f"{'writes to memories, with cooling':<32}{_told(told.measured, 'J'):>12}")
+            lines.append(
+                f"{told.writes:,d} writes; they move {told.quanta:,.1f} flux quanta, whose work is {_told(told.worked, 'J')} in the cold"
+            )
         c = self.counts
         mean = _told(total.drawn / (self.duration * 1e-9), "W") if self.duration > 0.0 else "no time"
         lines.append(
@@ -317,7 +361,27 @@ def ledger(recording: Recording, assumptions: Assumptions | None = None) -> Ledg
         float(recording.end),
         known,
         recording,
+        _memories(recording, known),
     )
+
+
+def _memories(recording: Recording, known: Assumptions) -> dict[str, Memory]:
+    """What writing to every place that learns has cost."""
+    sites = recording.site_ids
+    if not sites:
+        return {}
+    step, start = np.zeros(len(sites)), np.zeros(len(sites))
+    for rule in recording.provenance["learning"].values():
+        rows = np.array(rule["rows"], dtype=np.int64)
+        step[rows], start[rows] = rule["step"], rule["start"]
+    work = recording.plan.device.switching_energy_J if known.quantum is None else known.quantum
+    out = {}
+    for k, name in enumerate(sites):
+        values = np.asarray(recording.writes[name][1])
+        moved = math.fsum(np.abs(np.diff(values, prepend=start[k])).tolist())
+        quanta = moved / step[k] if step[k] > 0.0 else moved * known.quanta
+        out[name] = Memory(len(values), quanta, len(values) * known.write, quanta * work)
+    return out
 
 
 def _told(value: float, unit: str) -> str:

@@ -11,14 +11,16 @@ import numpy as np
 
 from hardware.chip import Chip
 from hardware.findings import ACTIONS, Finding, Report
+from hardware.limits import METHODS, SIGNALS
 from hardware.quantize import Levels
 from hardware.stored import stored
 from soen_event.errors import InputError, nearest
+from soen_event.learning import Plasticity, Rule
 from soen_event.network import Network
 from soen_event.parts import Coupling, Dendrite, Soma, Synapse, detached, shown
 from soen_event.plan import HOTTEST
 
-__all__ = ["Fitting", "method_faults"]
+__all__ = ["Fitting", "described", "method_faults", "method_name", "missing_signals"]
 
 _DETECTOR = ("phi_peak", "tau_rise", "tau_fall", "hotspot", "efficiency", "dead_time", "recovery", "overlap")
 _SAME = 1e-12  # a value this near to a level, relatively, is on it
@@ -44,7 +46,7 @@ class Fitting:
     def fit(self, ports: Any, temperature: float | None, methods: Iterable[Any]) -> None:
         for method in methods:
             told = method_faults(self.chip, method, "deploy.method")
-            name = method if isinstance(method, str) else getattr(method, "name", shown(method))
+            name = method_name(method)
             if told:
                 has = ", ".join(self.chip.methods or ()) or "none"
                 self.note(str(name), "method", str(name), has, "refused", "; ".join(t.split(": ", 1)[1] for t in told))
@@ -362,35 +364,86 @@ class Fitting:
         return sites | {name: f"synapse[{k}]" for k, name in enumerate(inner)}
 
 
+def described(method: Any) -> tuple[str, tuple[str, ...], bool] | None:
+    """Name and needs of a way of learning, and whether it says itself what it needs; None if it is none.
+
+    A :class:`soen_event.Rule`, its class or a :class:`soen_event.Plasticity` has the name of the rule's class and its ``requires``;
+    a name alone the needs of :data:`hardware.limits.METHODS`.
+    """
+    rule = method.rule if isinstance(method, Plasticity) else method
+    of = rule if isinstance(rule, type) else type(rule)
+    if issubclass(of, Rule):
+        return of.__name__, tuple(need for need in SIGNALS if need in of.requires), True
+    if isinstance(method, str):
+        return (method, METHODS.get(method, ()), False) if method else None
+    name, needs = getattr(method, "name", None), getattr(method, "needs", ())
+    needs = (needs,) if isinstance(needs, str) else needs
+    if not isinstance(name, str) or not name:
+        return None
+    if not isinstance(needs, Iterable) or not all(isinstance(need, str) for need in needs):
+        raise InputError(f"needs of {name!r} are {shown(needs)}, no list of words; give such as ('pre', 'post')")
+    return name, tuple(needs), False
+
+
+def method_name(method: Any) -> str:
+    """What to call a way of learning in a report."""
+    try:
+        found = described(method)
+    except InputError:
+        found = None
+    return found[0] if found is not None else str(getattr(method, "name", shown(method)))
+
+
+def missing_signals(chip: Chip, needs: Iterable[str]) -> list[str]:
+    """Those of ``needs`` that a chip has not; none where its signals are not known. Per neuron includes the same for all."""
+    if chip.signals is None:
+        return []
+    has = {*chip.signals, *(("broadcast",) if "per-neuron" in chip.signals else ())}
+    return [need for need in needs if need not in has]
+
+
 def method_faults(chip: Chip, method: Any, place: str) -> list[str]:
-    """Why a learning method cannot run on a chip; an empty list if it can.
+    """Why a way of learning cannot run on a chip; an empty list if it can.
 
     Args:
         chip: the chip.
-        method: its name, or a rule with a ``name`` and, if it has any, ``needs`` (signals, :data:`hardware.chip.SIGNALS`).
+        method: a :class:`soen_event.Rule`, its class, or a :class:`soen_event.Plasticity`, which is judged by what it requires and by
+            what it changes; a name; or an object with a ``name`` and, if it has any, ``needs`` (:data:`hardware.chip.SIGNALS`).
         place: of what the faults speak.
     """
-    name = method if isinstance(method, str) else getattr(method, "name", None)
-    if not isinstance(name, str) or not name:
-        return [f"{place}: {shown(method)} is no method; give its name, or a rule with a name"]
+    try:
+        found = described(method)
+    except InputError as error:
+        return [f"{place}: {fault}" for fault in error.faults]
+    if found is None:
+        return [f"{place}: {shown(method)} is no method; give a Rule, a name, or an object with a name"]
+    name, needs, itself = found
     faults = []
-    if chip.methods is not None and name not in chip.methods:
+    binding = chip.methods is not None and (not itself or not chip.methods or chip.signals is None)
+    if binding and _plain(name) not in map(_plain, chip.methods):
         known = ", ".join(chip.methods)
         remedy = f"it has {known}" if known else "nothing is learned on it; find the weights outside and program them"
         faults.append(f"{place}: {name!r} does not run on {chip.name}{nearest(name, chip.methods)}; {remedy}")
-    needs = () if isinstance(method, str) else getattr(method, "needs", ())
-    if isinstance(needs, str):
-        needs = (needs,)
-    if not isinstance(needs, Iterable) or not all(isinstance(need, str) for need in needs):
-        return [
-            *faults,
-            f"{place}: needs of {name!r} are {shown(needs)}, no list of words; give such as ('pre', 'post')",
-        ]
-    if chip.signals is not None:
-        missing = [need for need in needs if need not in chip.signals]
-        if missing:
-            have = ", ".join(chip.signals) or "no signals for learning"
-            faults.append(
-                f"{place}: {name!r} needs {', '.join(missing)}, and {chip.name} has {have}; use a more local rule"
-            )
+    elif chip.methods is None and isinstance(method, str) and method not in METHODS:
+        faults.append(
+            f"{place}: {name!r} is unknown{nearest(name, METHODS)}; give one of {', '.join(METHODS)}, or a Rule"
+        )
+    missing = missing_signals(chip, needs)
+    if missing:
+        have = ", ".join(chip.signals) or "no signals for learning"
+        faults.append(
+            f"{place}: {name!r} needs {', '.join(missing)}, and {chip.name} has {have}; use a more local rule"
+        )
+    if isinstance(method, Plasticity):
+        for places, what in (("synapses", "weights"), ("couplings", "J"), ("loops", "phi_offset")):
+            if getattr(method, places) is not None and what not in chip.programmable:
+                has = " and ".join(chip.programmable) or "nothing"
+                faults.append(
+                    f"{place}: {name!r} changes {what} of {places}, and {chip.name} programs {has}; leave them out"
+                )
     return faults
+
+
+def _plain(name: str) -> str:
+    """A name without what a class and a method write differently: ThreeFactor, three_factor."""
+    return name.replace("_", "").lower()

@@ -26,6 +26,7 @@ On a SimPy bench the environment's clock (ns) drives the chip. Whatever touches 
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -35,16 +36,20 @@ from numpy.typing import NDArray
 
 from hardware.chip import Chip, find
 from hardware.deployment import Deployment, deploy
+from hardware.faults import Damaged
 from hardware.fitting import method_faults
+from hardware.memory import on_chip, settings
 from hardware.quantize import ROUNDINGS, Levels
 from hardware.readout import Readout
 from hardware.spread import Spread
 from hardware.stored import WriteLedger, biases, gains, own_values, stored, values
 from soen_event.engine.state import DETECTED
 from soen_event.errors import InputError, nearest
+from soen_event.learning import Plasticity
 from soen_event.network import Network
 from soen_event.parts import RI_BIAS, RTTI_BIAS, Coupling, Synapse, shown
 from soen_event.physics.random import SPREAD, checked_seed, normal, part_key
+from soen_event.plan import lower
 from soen_event.simulate import Simulation
 from soen_event.units import fs_to_ns, is_number
 
@@ -52,6 +57,7 @@ if TYPE_CHECKING:
     import simpy
 
     from soen_event.recording import Recording
+    from soen_event.stimulus import Stimulus
 
 __all__ = ["Readout", "VirtualChip", "WriteLedger"]
 
@@ -112,18 +118,21 @@ class VirtualChip:
             raise InputError(faults)
         self._spread = spread
         self._monitor = None if monitor is None else [monitor] if isinstance(monitor, str) else sorted(set(monitor))
-        self.ledger = WriteLedger(self.chip.write_energy_J)
+        self._ledger = WriteLedger(self.chip.write_energy_J)
         self._deployment: Deployment | None = None
         self._bench: tuple[simpy.Environment, int] | None = None
 
     # ---- loading
 
-    def load(self, network: Any, **options: Any) -> Deployment:
+    def load(self, network: Any, *, learning: Any = None, **options: Any) -> Deployment:
         """Put a network on the chip; the clock begins at 0, all loops empty.
 
         Args:
             network: a Network or a network file, which is deployed with ``options`` (``ports``, ``on_excess``,
                 ``rounding``, ``temperature``, ``method``: :func:`hardware.deployment.deploy`), or a Deployment on this chip.
+            learning: rules that run on the chip, and where: a :class:`soen_event.Plasticity` or several; by default those of the
+                Deployment. What they write is held in the chip's memory: its levels, range and signs (:mod:`hardware.memory`),
+                and every place with its own deviation.
 
         Returns:
             The deployment, with its report.
@@ -147,45 +156,108 @@ class VirtualChip:
                 raise InputError(
                     [f"VirtualChip.load.{name}: there is no such option; see deploy()" for name in unknown]
                 )
-            found = deploy(network, self.chip, seed=self.seed, spread=self._spread, **options)
+            found = deploy(network, self.chip, seed=self.seed, spread=self._spread, learning=learning, **options)
+        rules = list(found.learning) if learning is None else settings(learning, "VirtualChip.learning")
         monitored = self._monitored(found)
         made = own_values(found.network)
         deviations = gains(found)
-        run = self._simulation(made, monitored)
+        held = values(found.programmed)
+        run = self._simulation(made, monitored, rules, held, deviations, ())
         self._deployment, self._monitored_loops, self._gain = found, monitored, deviations
-        self._made, self._bias_of = made, biases(own_values(found.programmed))
-        self._values = values(found.programmed)
+        self._made, self._bias_of, self._values = made, biases(own_values(found.programmed)), held
+        self._rules = rules
+        self._told: dict[str, dict[str, float]] = {}
+        self._broken: set[str] = set()
+        self._own_light: Stimulus | None = None
         self._loaded = made.copy(), dict(self._values), dict(self._bias_of)
         programmable = [name for name in self._values if self._programmable(name)]
-        self.ledger.by_part.update(programmable)
+        self._ledger.by_part.update(programmable)
         self._begin(run)
         return found
 
     def reset(self, *, weights: bool = False) -> None:
-        """Empty all loops, forget light on its way and what was not read; the clock begins at 0 again.
+        """Empty all loops, forget light and signals on their way and what was not read; the clock begins at 0 again.
+
+        What rules have learnt stays, and so do parameters that were set (:meth:`set_rule`); their variables begin at 0.
 
         Args:
-            weights: also write back the weights and biases that were loaded; what differs is written, and costs energy.
+            weights: also write back the weights and biases that were loaded, and forget what was learnt and set; what differs is
+                written, and costs energy. Faults stay (:meth:`damage`).
         """
         self._off_the_bench("reset")
         self._need("reset")
         if not isinstance(weights, bool):
             raise InputError(f"VirtualChip.reset.weights: {shown(weights)} is neither True nor False")
+        self._keep_learnt()
         if weights:
             made, held, at = self._loaded
-            self.ledger.by_part.update(name for name in held if held[name] != self._values[name])
-            self._made, self._values, self._bias_of = made.copy(), dict(held), dict(at)
-        self._begin(self._simulation(self._made, self._monitored_loops))
+            self._ledger.by_part.update(name for name in held if held[name] != self._values[name])
+            self._made, self._values, self._bias_of, self._told = made.copy(), dict(held), dict(at), {}
+        self._start_again()
 
-    def _simulation(self, network: Network, monitored: list[str]) -> Simulation:
-        record = {"spikes": None, "photons": list(network.synapses), "currents": monitored}
-        return Simulation(network, seed=self.seed, record=record, **self._options)
+    def _start_again(self) -> None:
+        """Clock at 0, with everything that is stored and set now."""
+        rules = self._rules, self._values, self._gain, self._broken
+        self._begin(self._simulation(self._made, self._monitored_loops, *rules))
+        for rule, told in self._told.items():
+            if rule in self._run.plan.learning.names:
+                self._run.set_rule(rule, **told)
+        if self._own_light is not None:
+            self._run.inject({str(name): times for name, times in self._own_light.photons.items()})
+
+    def _simulation(
+        self,
+        network: Network,
+        monitored: list[str],
+        rules: list[Plasticity],
+        held: dict[str, float],
+        gain: Mapping[str, float],
+        broken: Iterable[str],
+    ) -> Simulation:
+        """A run; ``network`` and ``held`` take the values that the rules' memories can hold."""
+        record = {"spikes": None, "photons": None, "currents": monitored}
+        options = {"seed": self.seed, "record": record, **self._options}
+        if not rules:
+            return Simulation(network, **options)
+        plan = lower(network, (), self._options["resolution"], self._options["tol"])
+        key = _key_of_site(network)
+        site = {name: each for each, name in key.items()}
+        of_sites = {site[name]: value for name, value in held.items() if name in site}
+        gains_of = {site[name]: value for name, value in gain.items() if name in site}
+        fitted = on_chip(rules, plan, self.chip, of_sites, gains_of, {site.get(name, name) for name in broken})
+        if not fitted:
+            return Simulation(network, **options)
+        run = Simulation(network, learning=fitted, **options)
+        moved = {
+            name: value
+            for name, value in run.learnt.items()
+            if not math.isclose(
+                value, of_sites[name] if name in of_sites else _offset(network, name), rel_tol=1e-9, abs_tol=1e-12
+            )
+        }
+        if not moved:
+            return run
+        for name, value in moved.items():
+            _put(network, key, name, value, gain)
+            if name in key:
+                held[key[name]] = value
+        return Simulation(network, learning=fitted, **options)
+
+    def _keep_learnt(self) -> None:
+        """What rules have written since the run began becomes what is stored."""
+        self._book()
+        for site, value in self._written().items():
+            _put(self._made, self._key, site, value, self._gain)
+            if site in self._key:
+                self._values[self._key[site]] = value
 
     def _begin(self, run: Simulation) -> None:
-        self._run = run
+        self._run, self._key = run, _key_of_site(self._made)
+        self._booked = 0
+        self._sent: list[tuple[int, str, Any]] = []
         self._fs = self._read_fs = self._settled_fs = self._writes = self._samples = 0
         self._sampled_fs = _NEVER
-        self._seen = {"spikes": 0, "photons": 0}
+        self._seen = {"spikes": 0, "photons": 0, "writes": 0}
         self._seen_fluxons = np.zeros(len(run.plan.loop_ids), dtype=np.int64)
         self._pulses: dict[str, NDArray[np.float64]] = {}
 
@@ -219,13 +291,33 @@ class VirtualChip:
 
     @property
     def network(self) -> Network:
-        """The network as the chip is now: with what was programmed since, and its fabrication spread. A copy."""
-        return self._need("network")._made.copy()
+        """The network as the chip is now: with what was programmed and learnt since, and its fabrication spread. A copy."""
+        made = self._need("network")._made.copy()
+        self._follow()
+        for site, value in self._written().items():
+            _put(made, self._key, site, value, self._gain)
+        return made
 
     @property
     def weights(self) -> dict[str, float]:
-        """What is stored, by synapse (weight) and coupling (J)."""
-        return dict(self._need("weights")._values)
+        """What is stored, by synapse (weight) and coupling (J), with what rules have written; ``d1.phi_offset`` where those learn."""
+        self._need("weights")
+        self._follow()
+        return self._values | {self._key.get(site, site): value for site, value in self._written().items()}
+
+    @property
+    def ledger(self) -> WriteLedger:
+        """What all writes have cost: of loading, programming, and rules."""
+        if self._deployment is not None:
+            self._follow()
+            self._book()
+        return self._ledger
+
+    @property
+    def learns(self) -> tuple[str, ...]:
+        """Where rules write: ids of synapses, keys of couplings, ``d1.phi_offset``."""
+        self._need("learns")
+        return tuple(self._key.get(site, site) for site in self._run.plan.learning.site_ids)
 
     @property
     def biases(self) -> dict[str, float]:
@@ -233,10 +325,17 @@ class VirtualChip:
         return dict(self._need("biases")._bias_of)
 
     @property
+    def hears(self) -> frozenset[str]:
+        """Names of the signals that rules on the chip hear."""
+        return frozenset(self._need("hears")._run.plan.learning.signals)
+
+    @property
     def settled(self) -> bool:
         """Whether the last write has settled."""
+        self._need("settled")
         self._follow()
-        return self._need("settled")._fs >= self._settled_fs
+        self._book()
+        return self._fs >= self._settled_fs
 
     def recording(self) -> Recording:
         """Everything since loading or the last reset, for plots. Energies are booked with the biases as they are now."""
@@ -262,8 +361,13 @@ class VirtualChip:
         self._need("program")
         new = self._stored(weights, rounding)
         self._follow()
+        now = self.weights
         for name, value in new.items():
-            if value == self._values[name]:
+            if value == now[name]:
+                continue
+            if name in self._broken:  # it is written, and stays as it is
+                self._ledger.by_part[name] += 1
+                new[name] = now[name]
                 continue
             part, actual = self._made[name], value * self._gain.get(name, 1.0)
             if isinstance(part, Synapse):
@@ -273,7 +377,7 @@ class VirtualChip:
                 self._run.set_coupling(part.source, part.target, actual)
                 self._made.replace(name, J=actual)
             self._values[name] = value
-            self.ledger.by_part[name] += 1
+            self._ledger.by_part[name] += 1
             self._unsettle()
         self._writes += 1
         return new
@@ -443,6 +547,7 @@ class VirtualChip:
         times_fs = self._sample_times(every) if names else np.zeros(0, np.int64)
         times: Any = times_fs * 1e-6
         recording = self._run.recording()
+        self._book(recording)
         spikes, photons = self._new_rows(recording, "spikes"), self._new_rows(recording, "photons")
         plan = self._run.plan
         fired = _by_part(spikes["time_fs"], spikes["neuron"], plan.neuron_ids)
@@ -453,8 +558,18 @@ class VirtualChip:
         fluxons = dict(zip(plan.loop_ids, (total - self._seen_fluxons).tolist(), strict=True))
         samples = {name: self._sampled(recording, name, times_fs) for name in names}
         settled = self._read_fs >= self._settled_fs
-        found = Readout(self._read_fs * 1e-6, self._fs * 1e-6, settled, fired, detected, fluxons, times, samples)
+        written = self._new_rows(recording, "writes")["site"]
+        sites = self._run.plan.learning.site_ids
+        counts = np.bincount(written, minlength=len(sites)).tolist()
+        writes = {self._key.get(site, site): count for site, count in zip(sites, counts, strict=True) if count}
+        passed = [each for each in self._sent if each[0] <= self._fs]
+        signals = tuple((fs * 1e-6, name, value) for fs, name, value in passed)
+        self._sent = self._sent[len(passed) :]
+        found = Readout(
+            self._read_fs * 1e-6, self._fs * 1e-6, settled, fired, detected, fluxons, times, samples, writes, signals
+        )
         self._seen = {
+            "writes": len(recording.table("writes")["time_fs"]),
             "spikes": len(recording.table("spikes")["time_fs"]),
             "photons": len(recording.table("photons")["time_fs"]),
         }
@@ -485,6 +600,122 @@ class VirtualChip:
         if new is not None and not isinstance(new, Mapping):
             raise InputError(f"VirtualChip.learn: {rule.name!r} returned {shown(new)}; it must return weights by name")
         return self.program(new or {}, rounding=rounding)
+
+    # ---- rules that run on the chip
+
+    def signal(self, name: str, value: float | Mapping[str, float] = 1.0, *, delay: float = 0.0) -> None:
+        """Broadcast a signal to the rules that run on the chip: a reward, an error, the end of a sample.
+
+        Args:
+            name: as the rules have it.
+            value: a number for all, or numbers by neuron (0 for those that are not named), if the chip can tell them apart.
+            delay: ns from now, 0 or more.
+        """
+        place = "VirtualChip.signal"
+        self._need("signal")
+        self._follow()
+        faults = []
+        if not is_number(delay) or delay < 0.0:
+            faults.append(f"{place}.delay: {shown(delay)} is no time of at least 0; give ns from now")
+        by_neuron = isinstance(value, Mapping)
+        if by_neuron and self.chip.signals is not None and "per-neuron" not in self.chip.signals:
+            faults.append(
+                f"{place}: {self.chip.name} has no signal of its own for every neuron; give one number for all"
+            )
+        try:
+            if not faults:
+                self._run.signal(name, value, at=None if delay == 0.0 else self._fs * 1e-6 + delay)
+        except InputError as error:
+            faults += [fault.replace("Simulation.signal", place, 1) for fault in error.faults]
+        if faults:
+            raise InputError(faults)
+        given = dict(value) if isinstance(value, Mapping) else float(value)
+        self._sent.append((self._fs + round(delay * 1e6), name, given))
+        self._sent.sort(key=lambda each: each[0])
+
+    def set_rule(self, rule: str, **parameters: float) -> None:
+        """Change parameters of a rule from now on: its own, or ``rate`` (0: it does not learn), ``clip``, ``begins``, ``ends``.
+
+        Args:
+            rule: its name (:class:`soen_event.Plasticity`).
+        """
+        self._need("set_rule")
+        self._follow()
+        try:
+            self._run.set_rule(rule, **parameters)
+        except InputError as error:
+            told = [fault.replace("Simulation.set_rule", "VirtualChip.set_rule", 1) for fault in error.faults]
+            raise InputError(told) from None
+        self._told.setdefault(rule, {}).update(parameters)
+
+    def damage(self, fault: Any) -> Damaged:
+        """Something on the chip breaks. What is stored stays; loops are empty and the clock begins at 0, as after :meth:`reset`.
+
+        Values that are stuck, and couplings that are open, can no longer be written: what is written there costs energy and has no effect.
+
+        Args:
+            fault: :class:`hardware.faults.Faults`, or a function of a network that returns a :class:`hardware.faults.Damaged`, such as
+                ``partial(dead_detectors, ids=["s1"])``.
+
+        Returns:
+            The damaged network and what was hit.
+        """
+        self._off_the_bench("damage")
+        self._need("damage")
+        apply = getattr(fault, "apply", fault)
+        if not callable(apply):
+            raise InputError(f"VirtualChip.damage: {shown(fault)} is no fault; give Faults, or a function of a network")
+        self._keep_learnt()
+        found = apply(self._made.copy())
+        if not isinstance(found, Damaged) or set(values(found.network)) != set(self._values):
+            raise InputError(
+                f"VirtualChip.damage: the fault returned {shown(found)}; it must return a Damaged with the same parts"
+            )
+        made, held, at = self._loaded
+        loaded = apply(made.copy()).network
+        stays = values(found.network)
+        for part in (name for kind in ("stuck_weights", "open_couplings") for name in found.hits.get(kind, ())):
+            if part in stays:
+                self._values[part] = held[part] = stays[part] / self._gain.get(part, 1.0)
+            self._broken |= {part, f"{part}.phi_offset", f"{part}.soma.phi_offset"}
+        self._made, self._loaded = found.network.copy(), (loaded, held, at)
+        if found.photons.photons:
+            self._own_light = found.photons if self._own_light is None else self._own_light + found.photons
+        self._start_again()
+        return found
+
+    def _written(self) -> dict[str, float]:
+        """What every place that learns holds, by site: on the chip's levels."""
+        out = {}
+        for site, value in self._run.learnt.items() if self._run.plan.rules is not None else ():
+            name = self._key.get(site)
+            part = None if name is None else self._made[name]
+            setting = (
+                self.chip.phi_offset
+                if part is None
+                else self.chip.weights
+                if isinstance(part, Synapse)
+                else self.chip.couplings
+            )
+            sign = "free" if part is None else self.chip.sign
+            on_level = isinstance(setting, Levels)
+            out[site] = float(setting.round(value, sign=sign)) if on_level else value
+        return out
+
+    def _book(self, recording: Recording | None = None) -> None:
+        """Count what rules have written since the last time, and let the chip settle."""
+        if self._run.plan.rules is None:
+            return
+        table = (recording or self._run.recording()).table("writes")
+        new = table["site"][self._booked :]
+        if not len(new):
+            return
+        sites = self._run.plan.learning.site_ids
+        for row, count in zip(*np.unique(new, return_counts=True), strict=True):
+            self._ledger.by_part[self._key.get(sites[row], sites[row])] += int(count)
+        self._booked += len(new)
+        if self.chip.settling:
+            self._settled_fs = max(self._settled_fs, int(table["time_fs"][-1]) + round(self.chip.settling * 1e6))
 
     # ---- on a bench
 
@@ -629,6 +860,43 @@ class VirtualChip:
         if chip.adc_bits is not None:
             samples = Levels.bits(chip.adc_bits, *chip.adc_range).round(samples)
         return samples
+
+
+def _key_of_site(network: Network) -> dict[str, str]:
+    """By site of learning, the name of the synapse or coupling; parallel couplings are numbered there."""
+    out = {name: name for name in network.synapses}
+    seen: Counter[str] = Counter()
+    for coupling in network.couplings:
+        pair = f"{coupling.source}->{coupling.target}"
+        seen[pair] += 1
+        out[pair if seen[pair] == 1 else f"{pair}#{seen[pair]}"] = network.key(coupling)
+    return out
+
+
+def _loop_of(network: Network, site: str) -> tuple[str, str | None]:
+    """The part whose offset a site is, and which loop of a neuron."""
+    loop = site.removesuffix(".phi_offset")
+    if loop in network.dendrites:
+        return loop, None
+    owner, _, inner = loop.rpartition(".")
+    return owner, inner
+
+
+def _offset(network: Network, site: str) -> float:
+    owner, inner = _loop_of(network, site)
+    part: Any = network[owner]
+    return float((part if inner is None else getattr(part, inner)).phi_offset)
+
+
+def _put(network: Network, key: Mapping[str, str], site: str, value: float, gain: Mapping[str, float]) -> None:
+    """Give a network what is held at a site."""
+    if site in key:
+        name = key[site]
+        field = "weight" if name in network.synapses else "J"
+        network.replace(name, **{field: value * gain.get(name, 1.0)})
+        return
+    owner, inner = _loop_of(network, site)
+    network.replace(owner, **({"phi_offset": value} if inner is None else {inner: {"phi_offset": value}}))
 
 
 def _by_part(fs: NDArray[np.int64], row: NDArray[np.int64], names: Sequence[str]) -> dict[str, Any]:

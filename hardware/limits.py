@@ -11,10 +11,12 @@ import numpy as np
 
 from hardware.quantize import SIGNS, Levels
 from soen_event.errors import InputError, nearest
+from soen_event.learning import NEEDS
 from soen_event.parts import shown
 from soen_event.units import parse
 
 __all__ = [
+    "METHODS",
     "NEEDED",
     "RULES",
     "SIGNALS",
@@ -31,9 +33,21 @@ __all__ = [
 STATUSES = ("measured", "published", "second-hand", "assumed", "given")
 """Measured on a device; published as a design or an estimate; told by someone else; assumed here; given by the user."""
 KINDS = ("ri", "rtti")
-PROGRAMMED = ("weights", "J")
-SIGNALS = ("pre", "post", "weight", "broadcast", "per-neuron", "gradient")
-"""What a learning rule may need at a synapse, from local to global."""
+PROGRAMMED = ("weights", "J", "phi_offset")
+SIGNALS = (*NEEDS, "gradient")
+"""What a way of learning may need where it changes something, from local to global: :data:`soen_event.learning.NEEDS`, what rules that
+run on a chip can ask for, and the gradient, which nothing on a chip has."""
+METHODS: dict[str, tuple[str, ...]] = {
+    "stdp": ("pre", "post"),
+    "hebbian": ("pre", "post"),
+    "anti_hebbian": ("pre", "post"),
+    "reward_hebbian": ("pre", "post", "broadcast"),
+    "three_factor": ("pre", "post", "broadcast"),
+    "backprop": ("gradient",),
+    "bptt": ("gradient",),
+    "eventprop": ("gradient",),
+}
+"""Ways of learning that can be spoken of by name, and what each needs of :data:`SIGNALS` (features.md S0.16)."""
 
 Setting: TypeAlias = "Levels | tuple[float, float]"
 """Values that a chip has: levels, or a range (low, high) within which any will do."""

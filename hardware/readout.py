@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,8 @@ class Readout:
         fluxons: numbers by loop, ``n1.soma`` and ``n1.refractory`` of a neuron.
         times: when currents were sampled, ns.
         currents: samples by dendrite or neuron, I_c, with the chip's noise and in its steps.
+        writes: how often rules of learning have written, by place that learns.
+        signals: what was broadcast to them: (time in ns, name, value).
     """
 
     start: float
@@ -34,6 +36,8 @@ class Readout:
     fluxons: Mapping[str, int]
     times: NDArray[np.float64]
     currents: Mapping[str, NDArray[np.float64]]
+    writes: Mapping[str, int] = field(default_factory=dict)
+    signals: tuple[tuple[float, str, Any], ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -51,6 +55,8 @@ class Readout:
             "fluxons": dict(self.fluxons),
             "times": self.times.tolist(),
             "currents": {name: samples.tolist() for name, samples in self.currents.items()},
+            "writes": dict(self.writes),
+            "signals": [list(each) for each in self.signals],
         }
 
     def __str__(self) -> str:
@@ -58,7 +64,9 @@ class Readout:
         detections = sum(map(len, self.detections.values()))
         lines = [
             f"{self.start:g} to {self.end:g} ns: {spikes:,d} spikes, {detections:,d} detections, "
-            f"{sum(self.fluxons.values()):,d} fluxons" + ("" if self.settled else "; not settled")
+            f"{sum(self.fluxons.values()):,d} fluxons"
+            + (f", {sum(self.writes.values()):,d} writes by rules" if self.writes else "")
+            + ("" if self.settled else "; not settled")
         ]
         lines += [
             f"  {name}: {times[-1]:.6g} ns last of {len(times)}" for name, times in self.spikes.items() if len(times)

@@ -174,6 +174,8 @@ class Storage:
         rounding: what becomes of changes that are no whole number of levels. ``"nearest"``: rounded; below half a level
             nothing happens. ``"stochastic"``: at random, so that the mean is right. ``"hidden"``: summed up beside the memory.
         keep_sign: True: no value changes its sign; one of 0 stays.
+        gain: what a value does in the network over what is held here, a number other than 0: a deviation of a chip. Rules, bounds,
+            levels and all that is recorded speak of what is held.
 
     The value that a network gives is rounded to the nearest level.
     """
@@ -183,6 +185,7 @@ class Storage:
     levels: int | None = None
     rounding: str = "hidden"
     keep_sign: bool = False
+    gain: float = 1.0
 
     def __post_init__(self) -> None:
         faults = []
@@ -198,6 +201,8 @@ class Storage:
                 faults.append(f"Storage.levels: {self.levels!r} is not a whole number from 2 to 65537")
             elif not faults and not (math.isfinite(self.low) and math.isfinite(self.high)):
                 faults.append("Storage.levels: levels need bounds; give low and high")
+        if not is_number(self.gain) or self.gain == 0.0:
+            faults.append(f"Storage.gain: {self.gain!r} is not a finite number other than 0")
         if self.rounding not in ROUNDINGS:
             faults.append(
                 f"Storage.rounding: {self.rounding!r} is unknown{nearest(str(self.rounding), ROUNDINGS)}; choose one of "
@@ -233,7 +238,7 @@ class Plasticity:
         loops: ids of dendrites and neurons (their somas) whose flux offsets it changes, or a pattern.
         couplings: ids of couplings (``"d1->n1"``) whose J it changes, or a pattern.
         post: id of the neuron whose spikes it learns from, by default the only one to which the site leads; or a mapping from ids of sites.
-        storage: what its values are held in.
+        storage: what its values are held in; or a mapping from ids of sites, where those that it does not name have any value.
         max_norm: largest root of the sum of squares of the values of one neuron; after every change they are scaled down to it.
         rate: factor of all changes; ``clip``: largest magnitude of one change; ``begins``, ``ends``: ns, between which
             changes are made (variables go on). All four can be changed during a run.
@@ -245,7 +250,7 @@ class Plasticity:
     loops: str | Iterable[str] | None = None
     couplings: str | Iterable[str] | None = None
     post: str | Mapping[str, str] | None = None
-    storage: Storage = field(default_factory=Storage)
+    storage: Storage | Mapping[str, Storage] = field(default_factory=Storage)
     max_norm: float | None = None
     rate: float = 1.0
     clip: float = math.inf
@@ -266,8 +271,11 @@ class Plasticity:
                     faults.append(f"Plasticity.{kind}: {ids!r} is neither a pattern nor a list of ids")
         if self.synapses is None and self.loops is None and self.couplings is None:
             faults.append("Plasticity: no place is given; say which synapses, loops or couplings learn")
-        if not isinstance(self.storage, Storage):
-            faults.append(f"Plasticity.storage: {type(self.storage).__name__} is not a Storage")
+        given = self.storage.items() if isinstance(self.storage, Mapping) else [(None, self.storage)]
+        for site, held in given:
+            if not isinstance(held, Storage):
+                where = "Plasticity.storage" if site is None else f"Plasticity.storage[{site!r}]"
+                faults.append(f"{where}: {type(held).__name__} is not a Storage")
         if self.max_norm is not None and not (is_number(self.max_norm) and self.max_norm > 0):
             faults.append(f"Plasticity.max_norm: {self.max_norm!r} is not a number above 0")
         for name in RULE_VALUES:
@@ -364,7 +372,8 @@ class Learning(NamedTuple):
         kind = AT_WEIGHT if what == "weight" else AT_COUPLING
         for i in np.flatnonzero((self.sites["kind"] == kind) & (self.sites["place"] == place)).tolist():
             at = self.sites[i].start
-            state.sites[at + V_WEIGHT] = state.sites[at + V_CHANGE] = state.sites[at + V_HIDDEN] = value
+            held = _held(self.sites[i], value)
+            state.sites[at + V_WEIGHT] = state.sites[at + V_CHANGE] = state.sites[at + V_HIDDEN] = held
 
     def held(self, i: int, value: float) -> float:
         """What the memory of the site in row ``i`` holds of a value: within its bounds, on the nearest level."""
@@ -445,7 +454,15 @@ def lower_learning(plan: Plan, learning: Any) -> Learning:
         needs = each.rule.requires
         rules[r].reads = CURRENTS * bool({"current", "post current"} & needs) + AREAS * ("averages" in needs)
         rules[r].norm = 0.0 if each.max_norm is None else float(each.max_norm)
-        for kind, place, site in _places(plan, each, name, faults):
+        places = _places(plan, each, name, faults)
+        if isinstance(each.storage, Mapping):
+            known = {site for _, _, site in places}
+            faults += [
+                f"{name}.storage: {site!r} is no site of this rule{nearest(str(site), known)}"
+                for site in each.storage
+                if site not in known
+            ]
+        for kind, place, site in places:
             if (kind, place) in taken:
                 faults.append(f"{name}: {site} learns already, by {taken[kind, place]}; give it one rule")
                 continue
@@ -479,18 +496,19 @@ def _columns(
     values: list[float] = []
     for i, ((neuron, loop, kind, place), r, site, value) in enumerate(rows):
         each = given[r]
-        storage, it = each.storage, sites[i]
+        storage, it = _storage_of(each, site), sites[i]
         low, high = storage.low, storage.high
         if storage.keep_sign:
-            low, high = (max(low, 0.0), high) if value > 0 else (low, min(high, 0.0))
+            low, high = (max(low, 0.0), high) if value / storage.gain > 0 else (low, min(high, 0.0))
             if value == 0:
                 low = high = 0.0
         it.kind, it.place, it.loop, it.neuron, it.rule, it.start = kind, place, loop, neuron, r, len(values)
         it.post = a.soma[neuron] if neuron >= 0 else loop
         if kind == AT_COUPLING:
             it.post = a.out_loop[place]
-        it.key, it.step, it.rounding = part_key(site), storage.step, storage.code
+        it.key, it.step, it.rounding, it.gain = part_key(site), storage.step, storage.code, storage.gain
         it.low, it.high = _on_levels(low, high, storage)
+        value = _held(it, value)
         held, hidden = stored(value, 0.0, value, it.low, it.high, it.step, NEAREST if it.step > 0 else FREE, 0.0)
         mine = [0.0] * len(fields[r])
         mine[V_WEIGHT] = mine[V_CHANGE] = held
@@ -763,6 +781,22 @@ def _fluxon_faults(plan: Plan, given: Sequence[Plasticity], names: list[str], ro
                 f"{names[r]}: sites on {plan.loop_ids[loop]} hear its fluxons and learn from different neurons; give them one"
             )
     return faults
+
+
+def _storage_of(each: Plasticity, site: str) -> Storage:
+    """The memory of a site."""
+    if isinstance(each.storage, Mapping):
+        return each.storage.get(site, Storage())
+    return each.storage
+
+
+def _held(it: Any, value: float) -> float:
+    """What the memory of a site (a SITE_PLAN record) holds for a value of the network; on a level where only rounding is between."""
+    held = value / float(it.gain)
+    if it.step > 0.0:
+        level = float(it.low + round((held - it.low) / it.step) * it.step)
+        held = level if abs(held - level) <= 1e-9 * it.step else held
+    return held
 
 
 def _on_levels(low: float, high: float, storage: Storage) -> tuple[float, float]:

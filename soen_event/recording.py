@@ -30,7 +30,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
@@ -416,9 +416,10 @@ def _places(ids: Sequence[str]) -> Mapping[str, int]:
 
 def _completed(header: Mapping[str, Any]) -> dict[str, Any]:
     """The header with format and versions; a header that was read from a file keeps the versions that wrote it."""
-    return {"format": FORMAT, "version": VERSION, "versions": _versions(), **header}
+    return {"format": FORMAT, "version": VERSION, "versions": dict(_versions()), **header}
 
 
+@cache  # reading them takes milliseconds
 def _versions() -> dict[str, str]:
     from soen_event import __version__
 

@@ -992,7 +992,7 @@ def _learning(plan: Plan, rules: Learning) -> Plan:
         engine_state.AT_COUPLING: a.out_J.copy(),
     }
     for site in rules.sites:
-        columns[int(site.kind)][site.place] = rules.values[site.start]
+        columns[int(site.kind)][site.place] = rules.values[site.start] * site.gain
     weights, offsets, couplings = columns.values()
     return dataclasses.replace(
         plan, rules=rules, arrays=a._replace(det_weight=weights, offset=offsets, out_J=couplings)

@@ -54,6 +54,9 @@ def test_no_example_is_missing():
         "deploy_to_a_chip",
         "imperfect_chips",
         "energy_of_digits",
+        "stdp_window",
+        "delayed_reward",
+        "relearning",
     }
 
 

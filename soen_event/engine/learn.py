@@ -200,13 +200,13 @@ def put_in(P: Any, S: Any, W: Any, L: Any, tau_0: float, i: int, now: int, count
     touch(P, S, L, tau_0, site.loop, now)
     count = put_on_list(P, W, site.loop, count)
     if site.kind == AT_WEIGHT:
-        reweigh(P, S, site.place, new, now)
+        reweigh(P, S, site.place, new * site.gain, now)
     elif site.kind == AT_OFFSET:
-        S.loops[site.loop].ext += new - old
+        S.loops[site.loop].ext += (new - old) * site.gain
     elif site.kind == AT_COUPLING:
         target = P.out_loop[site.place]
         touch(P, S, L, tau_0, target, now)
-        recouple(P, S, site.place, site.loop, new)
+        recouple(P, S, site.place, site.loop, new * site.gain)
         count = put_on_list(P, W, target, count)
     return count
 

@@ -871,12 +871,12 @@ class Site:
         it.moved += abs(new - old)
         touch(self.loop)
         if self.part.kind == AT_WEIGHT:
-            self.place.becomes(new, now)
+            self.place.becomes(new * self.part.gain, now)
         elif self.part.kind == AT_OFFSET:
-            self.loop.ext += new - old
+            self.loop.ext += (new - old) * self.part.gain
         else:
             touch(self.place.target)
-            self.place.becomes(new)
+            self.place.becomes(new * self.part.gain)
             return [self.loop, self.place.target]
         return [self.loop]
 

@@ -93,11 +93,15 @@ def set_sites(
         for d in loops:
             change.touch(d)
         if site.kind == AT_WEIGHT:
-            compile_function(reweigh, persistent=True)(change.records, state, int(site.place), value, now)
+            compile_function(reweigh, persistent=True)(
+                change.records, state, int(site.place), value * float(site.gain), now
+            )
         elif site.kind == AT_OFFSET:
-            state.loops["ext"][site.loop] += value - state.sites[site.start + V_WEIGHT]
+            state.loops["ext"][site.loop] += (value - state.sites[site.start + V_WEIGHT]) * float(site.gain)
         else:
-            compile_function(recouple, persistent=True)(change.records, state, int(site.place), int(site.loop), value)
+            compile_function(recouple, persistent=True)(
+                change.records, state, int(site.place), int(site.loop), value * float(site.gain)
+            )
         rows.append(change.settle(loops))
         change.log.used[: len(LOG_COLUMNS)] = 0
         change.log.counts[:] = 0

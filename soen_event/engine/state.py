@@ -153,6 +153,7 @@ SITE_PLAN = [
     ("high", "f8"),
     ("step", "f8"),  # between two levels of its memory; 0: any value
     ("rounding", "i8"),
+    ("gain", "f8"),  # what the value does in the network over what its memory holds
 ]
 RULE_PLAN = [
     ("on_detection", "i8"),  # functions, see fetch.invoke; 0: none
