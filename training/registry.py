@@ -43,6 +43,7 @@ _HOMES = {
     "pooling": ("readout",),
     "dataset": ("datasets",),
     "encoder": ("encoders",),
+    "modulator": ("modulators",),
 }
 _read: set[str] = set()
 _entries: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
