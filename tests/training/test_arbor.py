@@ -80,7 +80,7 @@ def test_the_step_is_its_formula_of_the_areas(seed, engine, resolution, bounds, 
 
 
 def test_the_means_are_those_of_a_recording():
-    """The brute force: averages of rec.current and rec.flux on a grid of 10 ps. An inhibitory dendrite learns with the other sign."""
+    """The brute force: averages of rec.current and rec.flux on a grid of 30 ps. An inhibitory dendrite learns with the other sign."""
     net = neuron((0.05, 0.0, -0.02, 0.1, 0.0))
     learning = arbor(net, eta=0.01, low=-1.0, high=1.0, max_offset=math.inf)
     run = se.Simulation(net, photons(3), learning=learning, record="currents")
@@ -90,7 +90,7 @@ def test_the_means_are_those_of_a_recording():
     run.signal("error", {"n": -3.0})
     learnt = run.learnt
     rec = run.finish()
-    grid = 20.0 + (np.arange(12_000) + 0.5) * 1e-2
+    grid = 20.0 + (np.arange(4_000) + 0.5) * 3e-2
     moved = 0
     for d, sign in paths(net, "n").items():
         current, flux = np.mean(rec.current(d, grid)), np.mean(rec.flux(d, grid))
