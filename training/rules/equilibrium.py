@@ -39,8 +39,8 @@ NUDGINGS = ("positive", "negative", "symmetric")
 class EquilibriumPropagation(Rule):
     """J += lr/beta (s_i s_j nudged - s_i s_j free), for couplings.
 
-    The signal ``"free"`` says that the network has settled freely, ``"nudged"`` that it has settled under a nudge, with beta as its value: with
-    two nudges of opposite signs "free" is sent in the negative one, and the value is twice beta. A value of 0 changes nothing.
+    The signal ``"free"`` says that the network has settled freely, ``"nudged"`` that it has settled under a nudge, with beta as its
+    value. With two nudges of opposite signs "free" is sent in the negative one, and the value is twice beta. A value of 0 changes nothing.
 
     Arguments: lr: at least 0; with the loss in I_c^2, Phi0 per I_c over I_c^2 of product.
     """
@@ -105,9 +105,9 @@ def _judge_lr(rule: EquilibriumPropagation | EquilibriumOffset) -> None:
 class EquilibriumTask:
     """A network of dendrites that learns by equilibrium propagation: it settles, is nudged, settles, and its couplings change.
 
-    One run of the engine, in which all of this happens, one sample after another. The loss is 1/2 sum (s - target)^2 over the outputs; their
-    nudge is a flux beta (target - s), s being the free current. "positive" compares the state under beta with the free one, "negative" that
-    under -beta; both miss the gradient by an error in proportion to beta; "symmetric" compares the two, with an error as beta^2.
+    One run of the engine, in which all of this happens, one sample after another. The loss is 1/2 sum (s - target)^2 over the outputs, s
+    free. Their nudge is a flux beta (target - s). "positive" compares the state under beta with the free one, "negative" that under -beta:
+    both miss the gradient in proportion to beta. "symmetric" compares the two and misses it as beta^2.
 
     Arguments:
         network: dendrites and couplings only. Couplings come in pairs of the same J, one each way; or singly, from a dendrite into
@@ -243,20 +243,26 @@ def _id(coupling: Any) -> str:
     return Network.key(coupling)
 
 
-def _network_faults(network: Any, inputs: Sequence[str], outputs: Sequence[str], couplings: list[str] | None) -> list[str]:
+def _network_faults(
+    network: Any, inputs: Sequence[str], outputs: Sequence[str], couplings: list[str] | None
+) -> list[str]:
     """What is wrong with a network that is to settle."""
     place = "EquilibriumTask"
     if not isinstance(network, Network):
         return [f"{place}.network: {type(network).__name__} is not a Network; give a soen_event.Network"]
     faults = []
     if network.neurons:
-        faults.append(f"{place}.network: {next(iter(network.neurons))} is a neuron, which spikes and does not settle; use dendrites alone")
+        faults.append(
+            f"{place}.network: {next(iter(network.neurons))} is a neuron, which spikes and does not settle; use dendrites alone"
+        )
     known = network.dendrites
     for what, ids in (("inputs", inputs), ("outputs", outputs)):
         if len(set(ids)) < len(ids) or (what == "outputs" and not ids):
             faults.append(f"{place}.{what}: {list(ids)} is empty or names a dendrite twice")
         faults += [f"{place}.{what}: there is no dendrite {d!r}{nearest(str(d), known)}" for d in ids if d not in known]
-    faults += [f"{place}.outputs: {d} is an input too; nothing can be wanted of it" for d in outputs if d in set(inputs)]
+    faults += [
+        f"{place}.outputs: {d} is an input too; nothing can be wanted of it" for d in outputs if d in set(inputs)
+    ]
     J: dict[tuple[str, str], float] = {}
     ends: dict[str, tuple[str, str]] = {}
     for c in network.couplings:
@@ -270,9 +276,13 @@ def _network_faults(network: Any, inputs: Sequence[str], outputs: Sequence[str],
         if source == target:
             faults.append(f"{place}.network: {source} is coupled to itself; leave that out")
         elif back is None and source in driven:
-            faults.append(f"{place}.network: {source}->{target} has no partner {target}->{source}; add one with J = {strength:g}")
+            faults.append(
+                f"{place}.network: {source}->{target} has no partner {target}->{source}; add one with J = {strength:g}"
+            )
         elif back is not None and back != strength and source < target:
-            faults.append(f"{place}.network: J of {source}->{target} is {strength:g}, back it is {back:g}; make them equal")
+            faults.append(
+                f"{place}.network: J of {source}->{target} is {strength:g}, back it is {back:g}; make them equal"
+            )
     names = {pair: name for name, pair in ends.items()}
     for name in couplings or ():
         back_name = names.get(ends[name][::-1]) if name in ends else None
@@ -281,4 +291,3 @@ def _network_faults(network: Any, inputs: Sequence[str], outputs: Sequence[str],
         elif back_name is not None and back_name not in (couplings or ()):
             faults.append(f"{place}.couplings: {name} would learn without {back_name}; name both")
     return faults[:20]
-
