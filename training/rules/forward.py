@@ -1,6 +1,6 @@
 """Forward-forward: every neuron learns to be active on real data and silent on false ones, with no error from elsewhere (Hinton 2022).
 
->>> learning = ForwardForward(lr=0.02, threshold=2.0).on(synapses="in*", storage=Storage(-0.3, 0.3))
+>>> learning = ForwardForward(threshold=30.0).on(synapses="in*", storage=Storage(-0.3, 0.3))
 >>> run.signal("sample"); run.inject(photons); run.run(run.now + 100.0)                                        # doctest: +SKIP
 >>> run.signal("positive")                                         # or "negative", if the sample was a false one     # doctest: +SKIP
 
@@ -58,16 +58,16 @@ class ForwardForward(Rule):
     The verdict is the signal ``"positive"`` or ``"negative"``. Counts then begin anew.
 
     Arguments:
-        lr: at least 0. threshold: of g. width: of the logistic, above 0.
-        power: 1 or 2.
+        lr: at least 0. threshold: of g (30 is between 5 and 6 spikes). width: of the logistic, above 0.
+        power: 1 or 2. With 1 a neuron that is silent still learns from positive samples; with 2 neurons become choosier.
         tau_pre, tau_post: ns, with which x and y forget; infinite by default: x and y are counts.
         sign: -1 for synapses behind an odd number of negative couplings.
     """
 
-    lr: float = 0.01
-    threshold: float = 2.0
-    width: float = 1.0
-    power: float = 1.0
+    lr: float = 5e-4
+    threshold: float = 30.0
+    width: float = 15.0
+    power: float = 2.0
     tau_pre: float = math.inf
     tau_post: float = math.inf
     sign: float = 1.0
@@ -120,9 +120,9 @@ class ForwardForwardCurrent(Rule):
     """
 
     lr: float = 0.01
-    threshold: float = 0.3
-    width: float = 0.1
-    power: float = 1.0
+    threshold: float = 0.1
+    width: float = 0.05
+    power: float = 2.0
     tau_pre: float = math.inf
     sign: float = 1.0
     requires = frozenset({"pre", "averages", "broadcast"})
