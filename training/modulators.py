@@ -274,16 +274,20 @@ def forward_weights(source: Network | Simulation, hidden: Sequence[str], outputs
     A path goes from the neuron along a waveguide to a synapse, from its loop along couplings (Phi0 per I_c), and ends at the first soma.
 
     Arguments: source: a Network, or a Simulation, of which the weights and couplings of now count. hidden, outputs: neurons' ids.
-    Raises InputError: unknown neurons.
+    Raises InputError: unknown neurons, or a network that is tiled.
     """
+    from soen_event.network import Network
     from soen_event.plan import lower
     from soen_event.simulate import Simulation
 
+    network = source.network if isinstance(source, Simulation) else source
+    if not isinstance(network, Network):
+        raise InputError(f"forward_weights.source: {type(network).__name__} is not a Network, nor a Simulation of one")
     if isinstance(source, Simulation):
-        plan, network, state = source.plan, source.network, source.state
+        plan, state = source.plan, source.state
         weight, J = state.detectors["weight"], state.out_J
     else:
-        network, plan = source, lower(source)
+        plan = lower(network)
         weight, J = plan.arrays.det_weight, plan.arrays.out_J
     index = plan.neuron_index
     faults = [

@@ -203,6 +203,7 @@ def test_nonsense():
         "no path leads": lambda: Feedback("sign", net, hidden="c", outputs="y"),
         "names a neuron twice": lambda: Feedback("random", hidden="aa", outputs="y"),
         "no neuron 'q'": lambda: Feedback("random", net, hidden="q", outputs="y"),
+        "int is not a Network": lambda: forward_weights(3, "a", "y"),
         "'z' is not among the outputs": lambda: Feedback("random", hidden="a", outputs="yz")({"y": 1}, "y"),
     }.items():
         with pytest.raises(InputError, match=what):
