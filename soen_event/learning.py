@@ -42,6 +42,7 @@ everywhere. The reference engine calls them as they are, the compiled engine the
 from __future__ import annotations
 
 import dataclasses
+import dis
 import fnmatch
 import hashlib
 import math
@@ -566,6 +567,14 @@ def _name_faults(rule: Rule, name: str, own: Mapping[str, float], variables: Map
                 f"{name}.{hook}: takes {count} arguments; it is called with (site, p); make it a staticmethod"
             )
             continue
+        stored_to = {step.argval for step in dis.get_instructions(function) if step.opname == "STORE_ATTR"}
+        for word in sorted(stored_to - {"change", *variables}):
+            what = (
+                "is only read; ask for a change with site.change"
+                if word in SITE_VALUES
+                else "is a parameter or unknown; use a variable"
+            )
+            faults.append(f"{name}.{hook}: sets {word!r}, which {what}")
         for word in sorted(_mentioned(function.__code__)):
             if (
                 word not in known

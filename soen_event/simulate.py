@@ -529,6 +529,7 @@ class Simulation:
                 network.replace(neuron.id, refractory={"ib": own, "J": network.refractory_coupling(neuron.id)})
             network.replace(neuron.id, **{inner: {"ib": ib}})
         plan = lower(network, tuple(self.stimulus.drives), self.resolution, self.tol)
+        plan = dataclasses.replace(plan, rules=self.plan.rules)
         state = self._engine.state()
         now = max(int(state.cursor[NOW]), self._until_fs)
         self._collect()

@@ -223,6 +223,41 @@ def test_a_checkpoint_in_the_middle_of_learning_goes_on_to_the_same_bits(tmp_pat
         se.Simulation.restore(tmp_path / "half.h5", learning=PairRule(lr=0.02).on(synapses="*"))
 
 
+def recurrent(n, seed=0):
+    """Neurons with trees, coupled by light, every synapse of which can learn."""
+    rng = np.random.default_rng(seed)
+    net = se.Network()
+    for k in range(n):
+        soma = se.Soma(threshold=0.15, beta_over_2pi=100.0)
+        net.add(se.Neuron(f"n{k}", soma=soma, refractory=se.Refractory(), transmitter=se.Transmitter()))
+        for j in range(3):
+            net.add(se.Dendrite(f"d{k}_{j}", beta_over_2pi=100.0, tau=100.0))
+            net.add(se.Coupling(f"d{k}_{j}", f"n{k}", J=0.3))
+            net.add(se.Synapse(f"s{k}_{j}", f"d{k}_{j}"))
+    for k in range(n):
+        for target in rng.choice(n, size=2, replace=False).tolist():
+            net.add(se.Synapse(f"r{k}_{target}", f"d{target}_0"))
+            net.add(se.Waveguide(f"n{k}", f"r{k}_{target}", delay=1.0))
+    photons = {f"s{k}_{j}": np.sort(rng.uniform(0.0, 80.0, 2)).tolist() for k in range(n) for j in range(3)}
+    return net, photons
+
+
+@pytest.mark.parametrize("rule", [PairRule(), WithFluxons()], ids=["pairs", "all that there is"])
+def test_weights_are_the_same_after_ten_thousand_events_with_plasticity_everywhere(rule):
+    net, photons = recurrent(24)
+    learning = rule.on(synapses="*", storage=Storage(0.0, 1.5, levels=401, rounding="stochastic"))
+    how = {"learning": learning, "seed": 5}
+    found = []
+    for engine, threads in (("reference", 1), ("compiled", 1), ("compiled", 2)):
+        run = se.Simulation(net, photons, engine=engine, threads=threads, **how)
+        run.run(90.0)
+        found.append((run.learnt, run.state.sites.tobytes(), run.finish().event_counts))
+    assert found[0] == found[1] == found[2]
+    learnt, _, counts = found[0]
+    assert counts["events"] > 10_000 and counts["spikes"] > 20
+    assert sum(value != 1.0 for value in learnt.values()) > 0.5 * len(learnt)
+
+
 def test_what_was_written_is_recorded(tmp_path):
     net, photons = neuron_with()
     learning = PairRule().on(synapses="*")
@@ -270,6 +305,22 @@ def test_parameters_can_be_changed_and_are_recorded():
         run.set_rule("PairRule", tau_plus=0.0)
 
 
+def test_learning_goes_on_after_weights_and_biases_were_programmed():
+    net, photons = neuron_with()
+    runs = []
+    for engine in ("compiled", "reference"):
+        run = se.Simulation(net, photons, engine=engine, learning=PairRule().on(synapses="*"))
+        run.run(100.0)
+        run.set_weight("s1", 0.5)
+        assert run.learnt["s1"] == 0.5
+        run.set_bias("d0", 1.75)
+        run.inject("s0", [120.0, 130.0])
+        run.run(400.0)
+        assert run.learnt["s1"] != 0.5
+        runs.append((run.learnt, len(run.finish().table("writes")["site"])))
+    assert runs[0] == runs[1]
+
+
 def test_a_rule_that_says_less_than_it_uses_is_refused():
     with pytest.raises(TypeError, match="requires says pre, but its functions use post, pre"):
 
@@ -283,6 +334,32 @@ def test_a_rule_that_says_less_than_it_uses_is_refused():
             @staticmethod
             def on_spike(site, p):
                 site.change += 1.0
+
+
+@dataclass(frozen=True)
+class Careless(Rule):
+    lr: float = 0.1
+    requires = frozenset({"pre", "weight"})
+
+    @staticmethod
+    def on_detection(site, p):
+        site.weight += 0.1
+        p.lr = 0.2
+        site.chnge += p.lrr
+
+
+def test_a_rule_that_sets_what_it_may_only_read_is_refused():
+    net, photons = neuron_with()
+    with pytest.raises(InputError) as told:
+        se.Simulation(net, photons, learning=Careless().on(synapses="*"))
+    text = "\n".join(told.value.faults)
+    for part in (
+        "sets 'weight', which is only read",
+        "sets 'lr', which is a parameter",
+        "'chnge'",
+        "has 'lrr' (did you mean 'lr'",
+    ):
+        assert part in text
 
 
 def test_nonsense():
