@@ -190,7 +190,7 @@ class RewardBaseline:
         modulator: what makes the reward of outputs and a target; None: it is called with the reward itself.
         momentum: [0, 1): how slowly the expectation moves. start: the expectation at first.
 
-    ``expected`` is m, None before the first reward. ``state()`` and ``restore(state)`` keep it.
+    ``expected`` is m, None before the first reward. ``state_dict()`` and ``load_state_dict(state)`` keep it.
     """
 
     def __init__(self, modulator: Any = None, *, momentum: float = 0.9, start: float | None = None):
@@ -221,14 +221,14 @@ class RewardBaseline:
         self.expected = self.momentum * expected + (1.0 - self.momentum) * mean
         return float(array - expected) if array.ndim == 0 else array - expected
 
-    def state(self) -> dict[str, float | None]:
+    def state_dict(self) -> dict[str, float | None]:
         """What it has learnt."""
         return {"expected": self.expected}
 
-    def restore(self, state: Mapping[str, float | None]) -> None:
-        """Take what :meth:`state` has given."""
+    def load_state_dict(self, state: Mapping[str, float | None]) -> None:
+        """Take what :meth:`state_dict` has given."""
         if "expected" not in state:
-            raise InputError("RewardBaseline.restore: 'expected' is missing; give what state() returned")
+            raise InputError("RewardBaseline.load_state_dict: 'expected' is missing; give what state_dict() returned")
         self.expected = state["expected"]
 
 

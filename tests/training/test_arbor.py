@@ -55,11 +55,12 @@ def step_of(mean_current, mean_flux, error, eta, sign, bounds, low, high):
     errors=st.lists(st.floats(-20, 20), min_size=2, max_size=2),
     high=st.sampled_from([0.5, 0.05]),
     offsets=st.lists(st.floats(-0.15, 0.15), min_size=5, max_size=5),
+    hebbian=st.booleans(),
 )
-def test_the_step_is_its_formula_of_the_areas(seed, engine, resolution, bounds, errors, high, offsets):
-    """Two samples: one from the signal "sample", the next from the last error. To 1e-12."""
+def test_the_step_is_its_formula_of_the_areas(seed, engine, resolution, bounds, errors, high, offsets, hebbian):
+    """Two samples: one from the signal "sample", the next from the last error. To 1e-12. Hebbian: times 20 mean(s of the parent)."""
     net = neuron(offsets)
-    learning = arbor(net, eta=0.05, bounds=bounds, low=-high, high=high, max_offset=0.16)
+    learning = arbor(net, eta=0.05, bounds=bounds, low=-high, high=high, max_offset=0.16, hebbian=hebbian)
     signs = paths(net, "n")
     run = se.Simulation(net, photons(seed), engine=engine, resolution=resolution, learning=learning)
     run.run(10.0)
@@ -70,13 +71,19 @@ def test_the_step_is_its_formula_of_the_areas(seed, engine, resolution, bounds, 
         run.run(until)
         held = run.learnt
         run.signal("error", {"n": error})
+        new = {}
         for d, site in keys.items():
             found = run.site(site)
             means = [(found[a] - before[d][a]) / (until - now) for a in ("current_area", "flux_area")]
-            step = step_of(*means, error, 0.05, signs[d], bounds, -high, high)
+            factor = 1.0
+            if hebbian:
+                factor = 20.0 * (found["parent_area"] - before[d]["parent_area"]) / (until - now)
+                if "/" in d:  # the parent is a dendrite, which knows its own current
+                    assert found["parent_area"] == run.site(f"{d[:2]}.phi_offset")["current_area"]
+            step = step_of(*means, factor * error, 0.05, signs[d], bounds, -high, high)
             assert found["weight"] == pytest.approx(np.clip(held[site] + step, -0.16, 0.16), rel=0, abs=1e-12)
-            before[d] = found
-        now = until
+            new[d] = found
+        before, now = new, until
 
 
 def test_the_means_are_those_of_a_recording():
@@ -200,3 +207,5 @@ def test_nonsense():
         arbor(shared)
     assert {d for p in arbor(shared, "n") for d in p.loops} == {"d0", "d1", "d0/0", "d1/0", "d1/1"}
     se.Simulation(shared, learning=arbor(shared, "n"))
+    with pytest.raises(InputError, match=r"d0\.phi_offset has no parent: its"):
+        se.Simulation(shared, learning=arbor(shared, "n", hebbian=True))

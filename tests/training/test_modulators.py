@@ -92,7 +92,7 @@ def test_s0_14_a_baseline_takes_off_what_was_expected():
     started = RewardBaseline(AccuracyBasedModulator(), momentum=0.5, start=0.0)
     assert started({"a": 1, "b": 0}, "a") == 1.0 and started({"a": 1, "b": 0}, "a") == 0.5
     other = RewardBaseline()
-    other.restore(baseline.state())
+    other.load_state_dict(baseline.state_dict())
     assert other(0.0) == baseline(0.0)
     constant = RewardBaseline(start=-5.0)
     assert abs([constant(3.0) for _ in range(300)][-1]) < 1e-9
@@ -196,7 +196,7 @@ def test_nonsense():
         "have no names": lambda: OutputError()([1.0, 2.0], 0),
         "momentum: 1 is not below 1": lambda: RewardBaseline(momentum=1.0),
         "2 arguments; call it with": lambda: RewardBaseline()(1.0, 2.0),
-        "'expected' is missing": lambda: RewardBaseline().restore({}),
+        "'expected' is missing": lambda: RewardBaseline().load_state_dict({}),
         "no finite number": lambda: RewardBaseline()(np.inf),
         "kind: 'symetric' is unknown.*symmetric": lambda: Feedback("symetric", net, hidden="a", outputs="y"),
         "source: is missing": lambda: Feedback("sign", hidden="a", outputs="y"),

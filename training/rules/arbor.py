@@ -18,18 +18,30 @@ from soen_event.errors import InputError, nearest
 from soen_event.learning import Plasticity, Rule, Storage
 from soen_event.network import Network
 from training.arguments import Faults
+from training.registry import register
 
 if TYPE_CHECKING:
     from soen_event.device import Device
     from soen_event.parts import Dendrite
 
-__all__ = ["BOUNDS", "MAX_OFFSETS", "Arbor", "arbor", "largest_offset", "paths"]
+__all__ = ["BOUNDS", "MAX_OFFSETS", "Arbor", "HebbianArbor", "arbor", "largest_offset", "paths"]
 
 BOUNDS = ("unbounded", "elastic", "inelastic")
 MAX_OFFSETS = ("phi_off", "half", "inverse")
 _UNBOUNDED, _ELASTIC, _INELASTIC = range(3)
 
 
+def within(offset: float, step: float, flux: float, p: Any) -> float:
+    """By how much an offset moves that is asked for ``step`` at a mean flux of ``flux``: bounds, and the largest offset."""
+    if flux + step > p.high or flux + step < p.low:
+        if p.bounds == _ELASTIC:
+            step = -step
+        if p.bounds == _INELASTIC:
+            step = 0.0
+    return min(max(offset + step, -p.max_offset), p.max_offset) - offset
+
+
+@register("rule", "arbor", "Arbor")
 @dataclass(frozen=True)
 class Arbor(Rule):
     """Flux offsets of dendrites move with the error of their neuron, in proportion to their own mean current.
@@ -45,8 +57,7 @@ class Arbor(Rule):
 
     Unlike the code from which 7.2 is taken, every word for ``max_offset`` is accepted; mean(phi), which contains the offset, does
     not get it a second time; and the bounds judge the step that is taken, after its sign, so that an inhibitory dendrite is
-    reflected away from a bound and not into it. There is no ``h`` (its Hebbian factor, 20 times the mean current of the loop that the
-    dendrite drives): a site knows no mean but its own.
+    reflected away from a bound and not into it. Its Hebbian factor is in :class:`HebbianArbor`.
 
     Arguments:
         eta: Phi0 per spike and I_c, at least 0.
@@ -109,17 +120,41 @@ class Arbor(Rule):
         lasted = site.now - site.began
         if lasted > 0.0:
             step = p.sign * p.eta * site.signal * ((site.current_area - site.current_before) / lasted)
-            flux = (site.flux_area - site.flux_before) / lasted + step
-            if flux > p.high or flux < p.low:
-                if p.bounds == _ELASTIC:
-                    step = -step
-                if p.bounds == _INELASTIC:
-                    step = 0.0
-            wanted = min(max(site.weight + step, -p.max_offset), p.max_offset)
-            site.change += wanted - site.weight
+            site.change += within(site.weight, step, (site.flux_area - site.flux_before) / lasted, p)
         site.began = site.now
         site.current_before = site.current_area
         site.flux_before = site.flux_area
+
+
+@register("rule", "hebbian_arbor", "HebbianArbor")
+@dataclass(frozen=True)
+class HebbianArbor(Arbor):
+    """The arbor rule whose steps are 20 mean(s of the parent) times as large, the parent being the loop that the dendrite couples into.
+
+    All else as :class:`Arbor`. A dendrite that couples into several loops is refused.
+    """
+
+    requires = Arbor.requires | {"parent average"}
+    variables = {**Arbor.variables, "parent_before": None}
+
+    @staticmethod
+    def on_sample(site: Any, p: Any) -> None:
+        site.began = site.now
+        site.current_before = site.current_area
+        site.flux_before = site.flux_area
+        site.parent_before = site.parent_area
+
+    @staticmethod
+    def on_error(site: Any, p: Any) -> None:
+        lasted = site.now - site.began
+        if lasted > 0.0:
+            step = p.sign * p.eta * site.signal * ((site.current_area - site.current_before) / lasted)
+            step *= 20.0 * ((site.parent_area - site.parent_before) / lasted)
+            site.change += within(site.weight, step, (site.flux_area - site.flux_before) / lasted, p)
+        site.began = site.now
+        site.current_before = site.current_area
+        site.flux_before = site.flux_area
+        site.parent_before = site.parent_area
 
 
 def _in_flux(wanted: float | str, where: str, ib: float, dendrite: Any = None, device: Device | None = None) -> float:
@@ -200,6 +235,7 @@ def arbor(
     high: float = 0.5,
     max_offset: float | str = "phi_off",
     inh_counter: bool = True,
+    hebbian: bool = False,
     loops: str | Iterable[str] = "*",
     storage: Storage | None = None,
     **options: Any,
@@ -209,6 +245,7 @@ def arbor(
     Arguments:
         neurons: ids; by default all of the network that have dendrites.
         eta, bounds, low, high, max_offset: as for :class:`Arbor`, words for ``max_offset`` of each dendrite's own bias and kind.
+        hebbian: steps are 20 mean(s of the parent) times as large (:class:`HebbianArbor`).
         inh_counter: give dendrites behind an odd number of negative couplings the opposite sign.
         loops: ids of dendrites or a pattern: which of a neuron's dendrites learn.
         storage: the memory of the offsets. By default any value.
@@ -261,7 +298,8 @@ def arbor(
         raise InputError(faults[:20])
     out = []
     for (sign, most), names in groups.items():
-        rule = Arbor(eta=eta, bounds=bounds, low=low, high=high, max_offset=most, sign=sign)
+        kind = HebbianArbor if hebbian else Arbor
+        rule = kind(eta=eta, bounds=bounds, low=low, high=high, max_offset=most, sign=sign)
         post = {f"{name}.phi_offset": owner[name] for name in names}
         out.append(rule.on(loops=names, post=post, storage=storage or Storage(), **options))
     return out
