@@ -29,6 +29,7 @@ A *site* is where the rule acts: a synapse (its weight), a dendrite or soma (its
 ``signal``                what was broadcast last (:meth:`~soen_event.simulate.Simulation.signal`): reward, error, or another third factor
 ``current_area``          integral of ``current`` since the start, I_c ns, and of the flux in the loop, Phi0 ns: only where a signal is
 ``flux_area``             heard
+``parent_area``           the same integral of the current of the loop that ``current``'s loop couples into
 variables of the rule     by their names; each decays by itself with its time constant, exactly
 ========================= =========================================================================================================
 
@@ -60,6 +61,7 @@ from soen_event.engine.state import (
     AT_OFFSET,
     AT_WEIGHT,
     CURRENTS,
+    PARENT,
     RULE_PLAN,
     RULE_VALUES,
     SITE_PLAN,
@@ -86,6 +88,7 @@ NEEDS = {
     "current": "the current of the loop that it is on",
     "post current": "the current of its neuron's soma, or of the target of a coupling",
     "averages": "mean current and mean flux of the loop that it is on",
+    "parent average": "mean current of the loop that this one couples into",
     "broadcast": "a signal that is the same for all: reward, error, the end of a sample",
     "per-neuron": "a signal of its own for every neuron",
 }
@@ -97,6 +100,7 @@ _FIELDS = {
     "post_current": "post current",
     "current_area": "averages",
     "flux_area": "averages",
+    "parent_area": "parent average",
     "signal": "broadcast",
 }
 ROUNDINGS = {"nearest": NEAREST, "stochastic": STOCHASTIC, "hidden": HIDDEN}
@@ -453,6 +457,7 @@ def lower_learning(plan: Plan, learning: Any) -> Learning:
         rules[r].decay_stop = len(decay)
         needs = each.rule.requires
         rules[r].reads = CURRENTS * bool({"current", "post current"} & needs) + AREAS * ("averages" in needs)
+        rules[r].reads += PARENT * ("parent average" in needs)
         rules[r].norm = 0.0 if each.max_norm is None else float(each.max_norm)
         places = _places(plan, each, name, faults)
         if isinstance(each.storage, Mapping):
@@ -468,6 +473,10 @@ def lower_learning(plan: Plan, learning: Any) -> Learning:
                 continue
             taken[kind, place] = name
             loop = _home(plan, kind, place)
+            if "parent average" in needs and _parent(plan, loop) < 0:
+                faults.append(
+                    f"{name}: {site} has no parent: its loop does not couple into exactly one other; leave it out"
+                )
             neuron = _neuron_of(plan, reach, each, name, site, kind, place, faults)
             column = {AT_WEIGHT: plan.arrays.det_weight, AT_OFFSET: plan.arrays.offset, AT_COUPLING: plan.arrays.out_J}[
                 kind
@@ -504,6 +513,7 @@ def _columns(
                 low = high = 0.0
         it.kind, it.place, it.loop, it.neuron, it.rule, it.start = kind, place, loop, neuron, r, len(values)
         it.post = a.soma[neuron] if neuron >= 0 else loop
+        it.parent = _parent(plan, loop)
         if kind == AT_COUPLING:
             it.post = a.out_loop[place]
         it.key, it.step, it.rounding, it.gain = part_key(site), storage.step, storage.code, storage.gain
@@ -524,6 +534,8 @@ def _columns(
             of_detectors[it.place] = i
         if "averages" in rule.requires:
             hears["watched"][it.loop] = 1
+        if "parent average" in rule.requires:
+            hears["watched"][it.parent] = 1
         if "on_fluxon" in rule.hooks():
             if hears["hears_stop"][it.loop] == 0:
                 hears["hears_start"][it.loop] = i
@@ -710,6 +722,13 @@ def _home(plan: Plan, kind: int, place: int) -> int:
     if kind == AT_OFFSET:
         return place
     return int(np.searchsorted(plan.arrays.out_start, place, side="right") - 1)
+
+
+def _parent(plan: Plan, loop: int) -> int:
+    """The only loop that one couples into; -1 for none or several."""
+    a = plan.arrays
+    found = set(a.out_loop[a.out_start[loop] : a.out_start[loop + 1]].tolist())
+    return int(found.pop()) if len(found) == 1 else -1
 
 
 class _Reach:

@@ -24,6 +24,7 @@ SPECIAL = {  # arguments and number of pictures, where they are not one picture'
     "digits": (["{folder}"], 2),
     "imperfect_chips": (["--quick", "--out", "{folder}"], 1),
     "energy_of_digits": ([], 0),
+    "learn_letters": (["{folder}"], 2),
 }
 
 
@@ -50,6 +51,7 @@ def test_no_example_is_missing():
     assert {p.stem for p in EXAMPLES} == {
         "one_photon",
         "nine_pixels",
+        "learn_letters",
         "digits",
         "deploy_to_a_chip",
         "imperfect_chips",

@@ -44,6 +44,7 @@ _HOMES = {
     "dataset": ("datasets",),
     "encoder": ("encoders",),
     "rule": ("rules",),
+    "modulator": ("modulators",),
 }
 _read: set[str] = set()
 _entries: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}

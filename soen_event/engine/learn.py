@@ -21,6 +21,7 @@ from soen_event.engine.state import (
     AT_OFFSET,
     AT_WEIGHT,
     CURRENTS,
+    PARENT,
     R_BEGINS,
     R_CLIP,
     R_ENDS,
@@ -34,6 +35,7 @@ from soen_event.engine.state import (
     V_LOST,
     V_MOVED,
     V_NOW,
+    V_PARENT_AREA,
     V_POST_CURRENT,
     V_SIGNAL,
     V_WEIGHT,
@@ -99,6 +101,8 @@ def ask(P: Any, S: Any, i: int, now: int, function: int, seed: int) -> bool:
     if rule.reads & AREAS:
         S.sites[at + V_CURRENT_AREA] = S.loops[site.loop].current_area
         S.sites[at + V_FLUX_AREA] = S.loops[site.loop].flux_area
+    if rule.reads & PARENT:
+        S.sites[at + V_PARENT_AREA] = S.loops[site.parent].current_area
     value = S.sites[at + V_WEIGHT]
     invoke(function, S.sites, at, S.rule_values, rule.start)
     change = S.sites[at + V_CHANGE] * S.rule_values[rule.start + R_RATE]
@@ -268,6 +272,9 @@ def broadcast(
             if rule.reads & AREAS:
                 touch(P, S, L, tau_0, P.sites[i].loop, now)
                 count = put_on_list(P, W, P.sites[i].loop, count)
+            if rule.reads & PARENT:
+                touch(P, S, L, tau_0, P.sites[i].parent, now)
+                count = put_on_list(P, W, P.sites[i].parent, count)
             S.sites[P.sites[i].start + V_SIGNAL] = values[n]
             if ask(P, S, i, now, function, seed):
                 changed = True

@@ -23,6 +23,7 @@ from soen_event.engine.state import (
     IN_DEAD_TIME,
     IN_HOTSPOT,
     MISSED,
+    PARENT,
 )
 from soen_event.physics.detector import flux_after, flux_in_hotspot, recovery
 from soen_event.physics.elementary import exp
@@ -805,6 +806,7 @@ class Site:
         self.values = SimpleNamespace(**values)
         self.loop: Loop
         self.post: Loop
+        self.parent: Loop
         self.wanted = self.values.weight
 
     def catch_up(self, now: int) -> None:
@@ -827,6 +829,8 @@ class Site:
             it.current, it.post_current = self.loop.current_at(now), self.post.current_at(now)
         if self.rule.part.reads & AREAS:
             it.current_area, it.flux_area = self.loop.current_area, self.loop.flux_area
+        if self.rule.part.reads & PARENT:
+            it.parent_area = self.parent.current_area
         value = it.weight
         try:
             function(it, p)

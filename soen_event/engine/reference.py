@@ -46,6 +46,7 @@ from soen_event.engine.state import (
     NEXT_KICK,
     NEXT_PHOTON,
     NOW,
+    PARENT,
     PHOTON,
     PLACE_MASK,
     SITE_VALUES,
@@ -205,7 +206,7 @@ class ReferenceEngine:
                 source = self.loops[part.loop]
                 place = source.couplings[part.place - source.part.out_start]
             site = Site(i, part, rule, mine, int(state.site_fs[i]), place)
-            site.loop, site.post = self.loops[part.loop], self.loops[part.post]
+            site.loop, site.post, site.parent = (self.loops[d] for d in (part.loop, part.post, part.parent))
             self.sites.append(site)
 
     # ------------------------------------------------------------------ running
@@ -476,10 +477,11 @@ class ReferenceEngine:
                 function = site.rule.hooks.get(f"on_{name}")
                 if function is None:
                     continue
-                if site.rule.part.reads & AREAS:
-                    self._touch(site.loop)
-                    if site.loop not in listed:
-                        listed.append(site.loop)
+                reads = site.rule.part.reads
+                for loop in [site.loop] * bool(reads & AREAS) + [site.parent] * bool(reads & PARENT):
+                    self._touch(loop)
+                    if loop not in listed:
+                        listed.append(loop)
                 site.values.signal = float(values[site.part.neuron])
                 if site.ask(now, function, self.seed):
                     wanting.append(site)

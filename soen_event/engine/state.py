@@ -145,6 +145,7 @@ SITE_PLAN = [
     ("place", "i8"),  # its detector, loop or coupling
     ("loop", "i8"),  # the loop that it belongs to: of a coupling the one that it comes from
     ("post", "i8"),  # the loop behind it: the soma of its neuron, or the target of a coupling
+    ("parent", "i8"),  # the only loop that ``loop`` couples into; -1: none, or several
     ("neuron", "i8"),  # whose spikes it learns from; -1: none
     ("rule", "i8"),
     ("start", "i8"),  # its values in State.sites
@@ -162,11 +163,11 @@ RULE_PLAN = [
     ("start", "i8"),  # its parameters in State.rule_values
     ("decay_start", "i8"),  # of its variables: the parameters that are their time constants, in Records.decay
     ("decay_stop", "i8"),
-    ("reads", "i8"),  # CURRENTS, AREAS
+    ("reads", "i8"),  # CURRENTS, AREAS, PARENT
     ("norm", "f8"),  # largest root of the sum of squares over a neuron's sites; 0: any
 ]
 AT_WEIGHT, AT_OFFSET, AT_COUPLING = range(3)
-CURRENTS, AREAS = 1, 2
+CURRENTS, AREAS, PARENT = 1, 2, 4
 # Values of a site; a rule's own variables follow.
 SITE_VALUES = (
     "weight",
@@ -177,6 +178,7 @@ SITE_VALUES = (
     "now",
     "current_area",
     "flux_area",
+    "parent_area",
     "hidden",
     "asked",
     "writes",
@@ -192,6 +194,7 @@ SITE_VALUES = (
     V_NOW,
     V_CURRENT_AREA,
     V_FLUX_AREA,
+    V_PARENT_AREA,
     V_HIDDEN,
     V_ASKED,
     V_WRITES,

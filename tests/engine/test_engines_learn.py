@@ -89,6 +89,18 @@ class Elsewhere(Rule):
         site.change += p.lr * (site.flux_area / (1.0 + site.now) - 0.1)
 
 
+class WithParent(Elsewhere):
+    """Sees the loop too that its own couples into, where there is one."""
+
+    requires = Elsewhere.requires | {"parent average"}
+    variables = {"y": "tau", "before": None}
+
+    @staticmethod
+    def on_tick(site, p):
+        site.change += p.lr * (0.2 - (site.parent_area - site.before + site.flux_area) / (1.0 + site.now))
+        site.before = site.parent_area
+
+
 STORAGES = (
     Storage(),
     Storage(-1.0, 1.5, keep_sign=True),
@@ -115,7 +127,10 @@ def learning_of(network, resolution, storage, norm):
     if own:
         wanted.append(("synapses", own, everywhere))
     if network.dendrites:
-        wanted.append(("loops", sorted(network.dendrites), Elsewhere()))
+        ids = sorted(network.dendrites)
+        joined = [d for d in ids if len({c.target for c in network.couplings if c.source == d}) == 1]
+        wanted.append(("loops", joined, WithParent()))
+        wanted.append(("loops", [d for d in ids if d not in joined], Elsewhere()))
     if free:
         wanted.append(("couplings", free, Elsewhere()))
     out = []
