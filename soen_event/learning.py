@@ -291,6 +291,10 @@ class Plasticity:
         if faults:
             raise InputError(faults)
 
+    def storage_of(self, site: str) -> Storage:
+        """The memory of a site, by its id."""
+        return self.storage.get(site, Storage()) if isinstance(self.storage, Mapping) else self.storage
+
 
 class Learning(NamedTuple):
     """All rules and sites of a Plan, lowered. Sites are sorted by neuron, then by loop, kind and place."""
@@ -505,7 +509,7 @@ def _columns(
     values: list[float] = []
     for i, ((neuron, loop, kind, place), r, site, value) in enumerate(rows):
         each = given[r]
-        storage, it = _storage_of(each, site), sites[i]
+        storage, it = each.storage_of(site), sites[i]
         low, high = storage.low, storage.high
         if storage.keep_sign:
             low, high = (max(low, 0.0), high) if value / storage.gain > 0 else (low, min(high, 0.0))
@@ -800,13 +804,6 @@ def _fluxon_faults(plan: Plan, given: Sequence[Plasticity], names: list[str], ro
                 f"{names[r]}: sites on {plan.loop_ids[loop]} hear its fluxons and learn from different neurons; give them one"
             )
     return faults
-
-
-def _storage_of(each: Plasticity, site: str) -> Storage:
-    """The memory of a site."""
-    if isinstance(each.storage, Mapping):
-        return each.storage.get(site, Storage())
-    return each.storage
 
 
 def _held(it: Any, value: float) -> float:

@@ -884,7 +884,7 @@ class Simulation:
         self._append(self._engine.drain())
 
     def _append(self, log: dict[str, np.ndarray]) -> None:
-        bad = np.flatnonzero(np.isnan(log["write_value"])) if "write_value" in log else ()
+        bad = np.flatnonzero(np.isnan(log.get("write_value", np.zeros(0))))
         if len(bad):
             keep = ~np.isnan(log["write_value"])
             how, k = self.plan.learning, int(bad[0])

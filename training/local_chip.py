@@ -131,7 +131,8 @@ class LocalModel:
 
     def bounds(self) -> dict[str, tuple[float, float]]:
         """Of the memories."""
-        return {s.name: (s.plasticity.storage.low, s.plasticity.storage.high) for s in self._trainer.sites}
+        held = {s.name: s.plasticity.storage_of(s.name) for s in self._trainer.sites}
+        return {name: (one.low, one.high) for name, one in held.items()}
 
     def forward(self, inputs: np.ndarray, train: bool = False, rng: Any = None) -> Any:
         """The outputs of the chip as it is, as :meth:`training.local.LocalTrainer.predict` gives them."""

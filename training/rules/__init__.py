@@ -4,11 +4,14 @@
 >>> learning = STDP(lr=0.02).on(synapses="*")                    # simulate(net, photons, 100.0, learning=learning)
 
 Each is a :class:`soen_event.Rule` and registered by name: ``training.registry.get("rule", "stdp")``. Several at one site:
-:class:`Together`.
+:class:`Together`. :func:`training.rules.arbor.arbor` puts the arbor rule on the dendrites of a neuron.
 """
 
 from __future__ import annotations
 
+from training.rules.arbor import Arbor, HebbianArbor
+from training.rules.equilibrium import EquilibriumOffset, EquilibriumPropagation, EquilibriumTask
+from training.rules.forward import ForwardForward, ForwardForwardCurrent
 from training.rules.homeostasis import FluxHomeostasis, RateHomeostasis, SynapticScaling
 from training.rules.pairs import STDP, SoftSTDP, TripletSTDP
 from training.rules.photonic import PhotonicSTDP
@@ -19,9 +22,16 @@ from training.rules.together import Together
 __all__ = [
     "BCM",
     "STDP",
+    "Arbor",
     "Eligibility",
+    "EquilibriumOffset",
+    "EquilibriumPropagation",
+    "EquilibriumTask",
     "FluxHomeostasis",
+    "ForwardForward",
+    "ForwardForwardCurrent",
     "Hebbian",
+    "HebbianArbor",
     "Oja",
     "PhotonicSTDP",
     "RateHomeostasis",
