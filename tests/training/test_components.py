@@ -25,7 +25,7 @@ from training.surrogates import Triangle
 from training.twin import Twin
 
 TESTS = Path(__file__).parents[1]
-LATER = ("rule", "modulator", "ssl")  # with learning on the chip, and with self-supervised learning
+LATER = ("ssl",)  # self-supervised learning
 KINDS = [kind for kind in registry.KINDS if kind not in LATER]
 
 
@@ -119,6 +119,20 @@ def test_s0_23_what_is_registered_is_used_by_its_name(own):
             out[:, 0] = grad
             return out
 
+    @own("rule")
+    class OwnRule(se.Rule):
+        requires = frozenset({"per-neuron"})
+        signals = ("error",)
+
+        @staticmethod
+        def on_error(site, p):
+            site.change += 0.1 * site.signal
+
+    @own("modulator")
+    def own_modulator(outputs, targets):
+        used.add("modulator")
+        return {"n": 1.0}
+
     data = prepare("own", {"count": 6}, encoder="own", steps=4)["all"]
     assert data.x.shape == (6, 4, 3)
     with se.Network() as net:
@@ -133,6 +147,13 @@ def test_s0_23_what_is_registered_is_used_by_its_name(own):
     t.fit((x, y), epochs=2, batch_size=16)
     assert t.optimizer.get_lr() == pytest.approx(0.005)
     assert isinstance(LRScheduler("own").schedule, OwnSchedule)
+    learning = registry.get("rule", "own")().on(synapses="*")
+    error = registry.get("modulator", "own")(None, None)
+    rec = se.simulate(
+        net, {"s": [1.0, 30.0]}, 60.0, engine="reference", learning=learning, signals=[(50.0, "error", error)]
+    )
+    if rec.learnt("s") == pytest.approx(1.1):
+        used.add("rule")
     assert used == set(KINDS)
 
 
