@@ -54,6 +54,8 @@ def test_no_example_is_missing():
         "deploy_to_a_chip",
         "imperfect_chips",
         "energy_of_digits",
+        "onchip_digits",
+        "unsupervised_digits",
     }
 
 
