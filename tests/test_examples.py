@@ -59,6 +59,8 @@ def test_no_example_is_missing():
         "stdp_window",
         "delayed_reward",
         "relearning",
+        "onchip_digits",
+        "unsupervised_digits",
     }
 
 
