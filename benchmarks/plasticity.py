@@ -17,10 +17,10 @@ import time
 
 import numpy as np
 from engines import recurrent_network
-from training.rules import STDP
 
 import soen_event as se
 from soen_event.stimulus import poisson
+from training.rules import STDP
 
 GOAL = 2.0
 
