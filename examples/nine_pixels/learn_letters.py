@@ -110,7 +110,7 @@ def learn(seed: int, patient: bool = False) -> Learnt:
         for k in rng.permutation(len(SAMPLES)):
             letter, pixels = SAMPLES[k]
             run.inject(photons(pixels, start))
-            run.signal("sample")
+            run.signal("begin")
             run.run(start + SAMPLE)
             spikes = run.recording().spikes
             counts = {n: int(np.sum(spikes[n] > start)) for n in LETTERS}

@@ -58,13 +58,13 @@ def step_of(mean_current, mean_flux, error, eta, sign, bounds, low, high):
     hebbian=st.booleans(),
 )
 def test_the_step_is_its_formula_of_the_areas(seed, engine, resolution, bounds, errors, high, offsets, hebbian):
-    """Two samples: one from the signal "sample", the next from the last error. To 1e-12. Hebbian: times 20 mean(s of the parent)."""
+    """Two samples: one from the signal "begin", the next from the last error. To 1e-12. Hebbian: times 20 mean(s of the parent)."""
     net = neuron(offsets)
     learning = arbor(net, eta=0.05, bounds=bounds, low=-high, high=high, max_offset=0.16, hebbian=hebbian)
     signs = paths(net, "n")
     run = se.Simulation(net, photons(seed), engine=engine, resolution=resolution, learning=learning)
     run.run(10.0)
-    run.signal("sample")
+    run.signal("begin")
     keys = {d: f"{d}.phi_offset" for d in signs}
     now, before = 10.0, {d: run.site(s) for d, s in keys.items()}
     for until, error in zip((60.0, 120.0), errors, strict=True):
@@ -92,7 +92,7 @@ def test_the_means_are_those_of_a_recording():
     learning = arbor(net, eta=0.01, low=-1.0, high=1.0, max_offset=math.inf)
     run = se.Simulation(net, photons(3), learning=learning, record="currents")
     run.run(20.0)
-    run.signal("sample")
+    run.signal("begin")
     run.run(140.0)
     run.signal("error", {"n": -3.0})
     learnt = run.learnt
@@ -143,7 +143,7 @@ def test_a_sample_that_lasts_no_time_changes_nothing():
     net = neuron()
     run = se.Simulation(net, photons(), learning=arbor(net))
     run.run(50.0)
-    run.signal("sample")
+    run.signal("begin")
     run.signal("error", {"n": 5.0})
     assert set(run.learnt.values()) == {0.0}
 

@@ -201,3 +201,26 @@ def test_nonsense():
         task.learn([0.1, 0.1], [0.1, 0.2])
     with pytest.raises(InputError, match="lr: -1 is below 0"):
         EquilibriumPropagation(-1.0)
+
+
+@pytest.mark.parametrize("engine", ["compiled", "reference"])
+def test_an_equilibrium_offset_moves_by_the_difference_of_its_currents_and_is_clamped(engine):
+    from training.rules import EquilibriumOffset
+
+    with se.Network() as net:
+        se.Dendrite("d", ib=1.9, beta_over_2pi=1000.0, tau=20.0, phi_offset=0.3)
+    run = se.Simulation(net, resolution="flow", engine=engine, learning=EquilibriumOffset(lr=0.5).on(loops="d"))
+    run.run(200.0)
+    run.signal("free")
+    free = run.site("d.phi_offset")["current"]
+    run.set_rule("EquilibriumOffset", flux=0.1)
+    run.signal("clamp")
+    assert run.learnt["d.phi_offset"] == pytest.approx(0.4, abs=1e-12)
+    run.run(400.0)
+    run.signal("nudged", 0.2)
+    nudged = run.site("d.phi_offset")["current"]
+    assert nudged > free + 0.01
+    assert run.learnt["d.phi_offset"] == pytest.approx(0.4 + 0.5 / 0.2 * (nudged - free), abs=1e-12)
+    run.set_rule("EquilibriumOffset", flux=0.0)
+    run.signal("clamp")
+    assert run.learnt["d.phi_offset"] == pytest.approx(0.3 + 0.5 / 0.2 * (nudged - free), abs=1e-12)

@@ -40,7 +40,7 @@ def photons(image, label, start, rng):
 
 
 def present(run, start, image, label, rng, real):
-    run.signal("sample")
+    run.signal("begin")
     run.inject(photons(image, label, start, rng))
     run.run(start + 100.0)
     run.signal("positive" if real else "negative")
@@ -148,7 +148,7 @@ def test_the_update_of_a_current_is_its_formula(engine, power):
         record={"currents": ["d0"], "detections": None},
     )
     run.run(3.0)
-    run.signal("sample")
+    run.signal("begin")
     start, before = run.learnt, run.site("s0.d0")["current_area"]
     run.run(83.0)
     run.signal("positive")

@@ -2,7 +2,7 @@
 
 >>> learning = arbor(network, eta=0.005)                       # every dendrite, with the sign of its path to the soma
 >>> run = Simulation(network, learning=learning)               # doctest: +SKIP
->>> run.signal("sample"); run.inject(photons); run.run(run.now + 250.0)                                  # doctest: +SKIP
+>>> run.signal("begin"); run.inject(photons); run.run(run.now + 250.0)                                  # doctest: +SKIP
 >>> run.signal("error", {"n1": 5 - spikes})                    # target - spikes, by neuron              # doctest: +SKIP
 """
 
@@ -52,7 +52,7 @@ class Arbor(Rule):
         flux above ``high`` or below ``low``: step <- -step ("elastic"), 0 ("inelastic"), as it is ("unbounded")
         offset <- offset + step, at most ``max_offset`` in magnitude
 
-    (physics.md 7.2). The sample begins at the signal ``"sample"``, or without one at the last error. A sample that lasts no time
+    (physics.md 7.2). The sample begins at the signal ``"begin"``, or without one at the last error. A sample that lasts no time
     changes nothing.
 
     Unlike the code from which 7.2 is taken, every word for ``max_offset`` is accepted; mean(phi), which contains the offset, does
@@ -80,7 +80,7 @@ class Arbor(Rule):
     ib: float = 1.8
     requires = frozenset({"averages", "weight", "per-neuron"})
     variables = {"began": None, "current_before": None, "flux_before": None}
-    signals = ("sample", "error")
+    signals = ("begin", "error")
 
     def __post_init__(self) -> None:
         faults = Faults("Arbor")
@@ -110,7 +110,7 @@ class Arbor(Rule):
         }
 
     @staticmethod
-    def on_sample(site: Any, p: Any) -> None:
+    def on_begin(site: Any, p: Any) -> None:
         site.began = site.now
         site.current_before = site.current_area
         site.flux_before = site.flux_area
@@ -138,7 +138,7 @@ class HebbianArbor(Arbor):
     variables = {**Arbor.variables, "parent_before": None}
 
     @staticmethod
-    def on_sample(site: Any, p: Any) -> None:
+    def on_begin(site: Any, p: Any) -> None:
         site.began = site.now
         site.current_before = site.current_area
         site.flux_before = site.flux_area

@@ -1,7 +1,7 @@
 """Forward-forward: every neuron learns to be active on real data and silent on false ones, with no error from elsewhere (Hinton 2022).
 
 >>> learning = ForwardForward(threshold=30.0).on(synapses="in*", storage=Storage(-0.3, 0.3))
->>> run.signal("sample"); run.inject(photons); run.run(run.now + 100.0)                                        # doctest: +SKIP
+>>> run.signal("begin"); run.inject(photons); run.run(run.now + 100.0)                                        # doctest: +SKIP
 >>> run.signal("positive")                                         # or "negative", if the sample was a false one     # doctest: +SKIP
 
 Of a neuron's goodness g the logistic p = 1/(1 + exp(-(g - threshold)/width)) says how sure it is that the sample is real. The weights climb
@@ -53,7 +53,7 @@ def _judge(rule: Any, *times: str) -> None:
 @register("rule", "forward_forward", "ForwardForward")
 @dataclass(frozen=True)
 class ForwardForward(Rule):
-    """Goodness of the spikes of a synapse's neuron: y counts them since the signal ``"sample"`` or the last verdict, g = y^power.
+    """Goodness of the spikes of a synapse's neuron: y counts them since the signal ``"begin"`` or the last verdict, g = y^power.
 
     The verdict is the signal ``"positive"`` or ``"negative"``. Counts then begin anew.
 
@@ -73,7 +73,7 @@ class ForwardForward(Rule):
     sign: float = 1.0
     requires = frozenset({"pre", "post", "broadcast"})
     variables = {"x": "tau_pre", "y": "tau_post"}
-    signals = ("sample", "positive", "negative")
+    signals = ("begin", "positive", "negative")
 
     def __post_init__(self) -> None:
         _judge(self, "tau_pre", "tau_post")
@@ -87,7 +87,7 @@ class ForwardForward(Rule):
         site.y += 1.0
 
     @staticmethod
-    def on_sample(site: Any, p: Any) -> None:
+    def on_begin(site: Any, p: Any) -> None:
         site.x = 0.0
         site.y = 0.0
 
@@ -127,7 +127,7 @@ class ForwardForwardCurrent(Rule):
     sign: float = 1.0
     requires = frozenset({"pre", "averages", "broadcast"})
     variables = {"x": "tau_pre", "began": None, "before": None}
-    signals = ("sample", "positive", "negative")
+    signals = ("begin", "positive", "negative")
 
     def __post_init__(self) -> None:
         _judge(self, "tau_pre")
@@ -137,7 +137,7 @@ class ForwardForwardCurrent(Rule):
         site.x += 1.0
 
     @staticmethod
-    def on_sample(site: Any, p: Any) -> None:
+    def on_begin(site: Any, p: Any) -> None:
         site.x = 0.0
         site.began = site.now
         site.before = site.current_area
