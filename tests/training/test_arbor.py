@@ -58,7 +58,7 @@ def step_of(mean_current, mean_flux, error, eta, sign, bounds, low, high):
     hebbian=st.booleans(),
 )
 def test_the_step_is_its_formula_of_the_areas(seed, engine, resolution, bounds, errors, high, offsets, hebbian):
-    """Two samples: one from the signal "begin", the next from the last error. To 1e-12. Hebbian: times 20 mean(s of the parent)."""
+    """Two samples: one from the signal "begin", the next from the last error. To 1e-12. HebbianArbor: times 20 mean(s of the parent)."""
     net = neuron(offsets)
     learning = arbor(net, eta=0.05, bounds=bounds, low=-high, high=high, max_offset=0.16, hebbian=hebbian)
     signs = paths(net, "n")
