@@ -38,6 +38,7 @@ THRESHOLD, REARM, PAUSE = range(3)
 LOOP, PURGE = range(2)
 LINE, STEPS = range(2)
 F_KEEP, F_NEW, F_LOST, M_KEEP, M_NEW, M_LOST = range(6)
+E, FLUX, Y, FAR, ONSET, T, V, A, ROOT, Y_WIDTH, A_WIDTH = range(11)  # rows of ``room``
 FREE, MAY, EARLY = 1, 2, 4  # bits of ``flags``: a soma is not held empty; it may spike; it did in the step's first half
 
 
@@ -72,121 +73,145 @@ def rises(
     sqrt(f kappa) in a step. KNEE is half of this; a = sqrt(u) from a^2 + 2 knee a = u at c. Near the onset, where g's slope has no bound
     and along which currents slide, x stops at the onset itself. ``by_phi``, ``by_s``: dx/dphi, dx/ds; ``risen``: gain dx/dgain.
 
-    Two passes: where is every loop above its onset, and what do those that are gain? ``room`` (3, loops + 1), ``active``: of the latter.
+    Three passes, since loops without branches run side by side: where is every loop above its onset, which cells do those that are lie
+    in, and what do they gain? ``room`` (rows, loops + 1), ``active`` (2, loops + 1): of the latter, their places and cells.
     ``units``: 0, 1/2, 1, 2, 3 in the arrays' own type, so that nothing is computed in another.
     """
     zero, half, one, two, three = units[0], units[1], units[2], units[3], units[4]
     kept = by_phi.shape[0] > 0
     size = stop - first
-    for i in range(size):
-        j = order[first + i]
-        c = loops[KEEP, j] * s[b, j]
-        after[b, j] = c
-        room[1, i] = loops[IB, j] - c
-        room[2, i] = phi[b, j]
-    if push.shape[0] > 0:
-        for i in range(size):
-            after[b, order[first + i]] += push[b, order[first + i]]
-            room[1, i] -= push[b, order[first + i]]
-    if lift.shape[0] > 0:
-        for i in range(size):
-            room[1, i] += lift[b, order[first + i]]
-    if kept:
-        for i in range(size):
-            by_phi[b, order[first + i]] = zero
-            by_s[b, order[first + i]] = loops[KEEP, order[first + i]]
-    if risen.shape[0] > 0:
-        for i in range(size):
-            risen[b, order[first + i]] = zero
+    low = order[first]  # within a span ``order`` rises
+    apart = order[stop - 1] - low != size - 1
     mirror = place[table, MIRROR] == 1
     n_level = place[table, LEVELS] - 1
     level_at = place[table, LEVEL_AT]
     per, shift = scale[table, LEVEL_PER], scale[table, SHIFT]
     for i in range(size):
-        e = room[1, i]
-        flux = room[2, i] + shift * e
-        side = -one
-        if mirror:
+        j = low + i
+        if apart:
+            j = order[first + i]
+        c = loops[KEEP, j] * s[b, j]
+        after[b, j] = c
+        room[E, i] = loops[IB, j] - c
+    if push.shape[0] > 0:
+        for i in range(size):
+            after[b, order[first + i]] += push[b, order[first + i]]
+            room[E, i] -= push[b, order[first + i]]
+    if lift.shape[0] > 0:
+        for i in range(size):
+            room[E, i] += lift[b, order[first + i]]
+    for i in range(size):
+        j = low + i
+        if apart:
+            j = order[first + i]
+        room[FLUX, i] = phi[b, j] + shift * room[E, i]
+    if mirror:
+        for i in range(size):
+            flux = room[FLUX, i]
             flux -= np.floor(flux + half)
-            y = half - abs(flux)
-            if flux >= zero:  # y falls with the flux
-                side = one
-        else:
-            y = flux - np.floor(flux)
-        x = y * per
+            room[FLUX, i] = flux
+            room[Y, i] = half - abs(flux)  # falls with a flux from 0
+    else:
+        for i in range(size):
+            flux = room[FLUX, i]
+            room[FLUX, i] = -one
+            room[Y, i] = flux - np.floor(flux)
+    if kept:
+        for i in range(size):
+            j = low + i
+            if apart:
+                j = order[first + i]
+            by_phi[b, j] = zero
+            by_s[b, j] = loops[KEEP, j]
+    if risen.shape[0] > 0:
+        for i in range(size):
+            risen[b, order[first + i]] = zero
+    count = 0
+    for i in range(size):
+        x = room[Y, i] * per
         k = min(int(x), n_level)
         t = x - np.int16(k)  # int16, or else float32 would become float64
         at = (level_at + 4 * k) & PLACE
-        c1, c2, c3 = levels[at + 1], levels[at + 2], levels[at + 3]
-        room[0, i] = e - (levels[at] + t * (c1 + t * (c2 + t * c3)))
-        room[1, i] = y
-        room[2, i] = -side * (c1 + t * (two * c2 + three * t * c3)) * per
-        room[3, i] = side
-    count = 0
-    for i in range(size):
-        active[count] = i
-        if room[0, i] > zero:
+        far = room[E, i] - (levels[at] + t * (levels[at + 1] + t * (levels[at + 2] + t * levels[at + 3])))
+        room[FAR, i] = far
+        active[0, count] = i
+        if far > zero:
             count += 1
     cell_at, n_a = place[table, CELL_AT], place[table, N_A]
     y_map, a_map = place[table, Y_MAP], place[table, A_MAP]
     y_edge, a_edge = place[table, Y_EDGE], place[table, A_EDGE]
     y_per, a_per, a_max = scale[table, Y_PER], scale[table, A_PER], scale[table, A_MAX]
     for n in range(count):
-        i = active[n] & PLACE
+        i = active[0, n] & PLACE
         j = order[first + i] & PLACE
-        far = room[0, i]
-        y = room[1, i]
+        far = room[FAR, i]
+        y = room[Y, i]
+        side = one
+        if room[FLUX, i] < zero:
+            side = -one
+        x = y * per
+        k = min(int(x), n_level)
+        t = x - np.int16(k)
+        at = (level_at + 4 * k) & PLACE
+        room[ONSET, n] = -side * (levels[at + 1] + t * (two * levels[at + 2] + three * t * levels[at + 3])) * per
         k = int(maps[(y_map + int(y * y_per)) & PLACE])
-        if y >= edges[(y_edge + 2 * k + 2) & PLACE]:
-            k += 1
+        k += y >= edges[(y_edge + 2 * k + 2) & PLACE]
         at = (y_edge + 2 * k) & PLACE
-        y_width = edges[at + 1]
-        t = (y - edges[at]) * y_width
+        room[T, n] = (y - edges[at]) * edges[at + 1]
+        room[Y_WIDTH, n] = -side * edges[at + 1]
         knee = loops[KNEE, j]
         w = math.sqrt(knee * knee + far)
-        a = far / (knee + w)
-        beyond = zero
-        if a > a_max:
-            beyond = half * (a * a - a_max * a_max)
-            a = a_max
+        whole = far / (knee + w)
+        a = min(whole, a_max)
         m = int(maps[(a_map + int(a * a_per)) & PLACE])
-        if a >= edges[(a_edge + 2 * m + 2) & PLACE]:
-            m += 1
+        m += a >= edges[(a_edge + 2 * m + 2) & PLACE]
         at = (a_edge + 2 * m) & PLACE
-        a_width = edges[at + 1]
-        v = (a - edges[at]) * a_width
-        at = (cell_at + 16 * (k * n_a + m)) & PLACE
+        room[V, n] = (a - edges[at]) * edges[at + 1]
+        room[A_WIDTH, n] = edges[at + 1]
+        room[ROOT, n] = w
+        room[A, n] = whole
+        active[1, n] = cell_at + 16 * (k * n_a + m)
+    for n in range(count):
+        i = active[0, n] & PLACE
+        at = active[1, n] & PLACE
+        j = order[first + i] & PLACE
+        far = room[FAR, i]
+        t = room[T, n]
+        v = room[V, n]
+        whole = room[A, n]
+        a = min(whole, a_max)
+        beyond = half * (whole * whole - a * a)
+        gain = loops[GAIN, j]
         t2 = t * t
         v2 = v * v
         p0 = (cells[at] + t * cells[at + 1]) + t2 * (cells[at + 2] + t * cells[at + 3])
         p1 = (cells[at + 4] + t * cells[at + 5]) + t2 * (cells[at + 6] + t * cells[at + 7])
         p2 = (cells[at + 8] + t * cells[at + 9]) + t2 * (cells[at + 10] + t * cells[at + 11])
         p3 = (cells[at + 12] + t * cells[at + 13]) + t2 * (cells[at + 14] + t * cells[at + 15])
-        gain = loops[GAIN, j]
         added = gain * ((p0 + v * p1) + v2 * (p2 + v * p3) + beyond)
-        if added >= far:
-            after[b, j] += far
-            if kept:
-                by_phi[b, j] = -room[2, i]
-                by_s[b, j] = loops[KEEP, j] * shift * room[2, i]
-        elif added > zero:
-            after[b, j] += added
-            if risen.shape[0] > 0:
-                risen[b, j] = added
-            if kept:
-                t_2 = two * t
-                t_3 = three * t2
-                q0 = cells[at + 1] + t_2 * cells[at + 2] + t_3 * cells[at + 3]
-                q1 = cells[at + 5] + t_2 * cells[at + 6] + t_3 * cells[at + 7]
-                q2 = cells[at + 9] + t_2 * cells[at + 10] + t_3 * cells[at + 11]
-                q3 = cells[at + 13] + t_2 * cells[at + 14] + t_3 * cells[at + 15]
-                by_a = (p1 + two * v * p2 + three * v2 * p3) * a_width
-                if beyond > zero:
-                    by_a = far / (knee + w)
-                by_far = half * by_a / w
-                by_flux = -room[3, i] * ((q0 + v * q1) + v2 * (q2 + v * q3)) * y_width - by_far * room[2, i]
-                by_phi[b, j] = gain * by_flux
-                by_s[b, j] = loops[KEEP, j] * (one - gain * (by_far + shift * by_flux))
+        after[b, j] += max(min(added, far), zero)
+        if risen.shape[0] > 0 and zero < added < far:
+            risen[b, j] = added
+        if kept:
+            t_2 = two * t
+            t_3 = three * t2
+            q0 = cells[at + 1] + t_2 * cells[at + 2] + t_3 * cells[at + 3]
+            q1 = cells[at + 5] + t_2 * cells[at + 6] + t_3 * cells[at + 7]
+            q2 = cells[at + 9] + t_2 * cells[at + 10] + t_3 * cells[at + 11]
+            q3 = cells[at + 13] + t_2 * cells[at + 14] + t_3 * cells[at + 15]
+            by_a = (p1 + two * v * p2 + three * v2 * p3) * room[A_WIDTH, n]
+            by_a = whole if beyond > zero else by_a
+            onset = room[ONSET, n]
+            by_far = half * by_a / room[ROOT, n]
+            by_flux = ((q0 + v * q1) + v2 * (q2 + v * q3)) * room[Y_WIDTH, n] - by_far * onset
+            to_phi = gain * by_flux
+            to_s = one - gain * (by_far + shift * by_flux)
+            if added >= far:
+                to_phi = -onset
+                to_s = shift * onset
+            if added > zero:
+                by_phi[b, j] = to_phi
+                by_s[b, j] = loops[KEEP, j] * to_s
 
 
 def events(

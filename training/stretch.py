@@ -96,7 +96,7 @@ class Stretch:
         outside, inside, table = wire.outside, wire.own, twin.rates
         filters, filters_own = outside.start(state.f), inside.start(state.f_own)
         phi, more = np.empty((B, n), dtype=dtype), np.empty((B, n), dtype=dtype)
-        rooms = np.empty((4, n + 1), dtype=dtype), np.empty(n + 1, dtype=np.int64)
+        rooms = np.empty((kernels.A_WIDTH + 1, n + 1), dtype=dtype), np.empty((2, n + 1), dtype=np.int64)
         # Products with whole matrices: then it goes a step at a time.
         alone = self.alone = wire.dense or self.dense_mean is not None or (own and not len(inside.groups))
         given = np.zeros((0, B, n), dtype=dtype)
