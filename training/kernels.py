@@ -32,7 +32,7 @@ from training.rates import (
     Y_PER,
 )
 
-# Rows of loops; of somas; of somas, integers. Columns of ways of light; of lines.
+# Rows of loops; of somas; of somas, integers. Columns of ways of light. Rows of lines.
 KEEP, GAIN, KNEE, IB, KEEP_SLOPE, GAIN_SLOPE = range(6)
 THRESHOLD, REARM, PAUSE = range(3)
 LOOP, PURGE = range(2)
@@ -249,10 +249,10 @@ def events(
                 v = to_f[at]
                 before = f[b, j]
                 if last[b, j] < k:
-                    before *= lines[j, F_KEEP] ** (k - last[b, j])
-                to_m[at] = v * (lines[j, M_NEW] - lines[j, M_LOST] * before)
-                to_f[at] = v * (lines[j, F_NEW] - lines[j, F_LOST] * before)
-                f[b, j] = lines[j, F_KEEP] * before + to_f[at]
+                    before *= lines[F_KEEP, j] ** (k - last[b, j])
+                to_m[at] = v * (lines[M_NEW, j] - lines[M_LOST, j] * before)
+                to_f[at] = v * (lines[F_NEW, j] - lines[F_LOST, j] * before)
+                f[b, j] = lines[F_KEEP, j] * before + to_f[at]
                 last[b, j] = k + 1
     return n
 
@@ -306,28 +306,29 @@ def shine_back(
     to_W: Any,
 ) -> None:
     """:func:`shine` backwards. ``to_mean``: gradient by the lines' means; ``to_f``: by their fluxes, changed. ``to_light`` is filled."""
+    zero, one = lines.dtype.type(0.0), lines.dtype.type(1.0)
     for b in range(to_phi.shape[0]):
         for row in range(light.shape[1]):
             before = kept[b, row]
             by_f = to_f[b, row]
             by_m = to_mean[b, row]
-            f_new = lines[row, F_NEW] - lines[row, F_LOST] * before
-            m_new = lines[row, M_NEW] - lines[row, M_LOST] * before
             x = light[b, row]
-            to_light[b, row] = 0.0
-            if x <= 1.0:
-                to_light[b, row] = by_f * f_new + by_m * m_new
-            x = min(x, lines.dtype.type(1.0))
-            to_f[b, row] = by_f * (lines[row, F_KEEP] - x * lines[row, F_LOST]) + by_m * (
-                lines[row, M_KEEP] - x * lines[row, M_LOST]
-            )
-            if x > 0.0 and groups.shape[0] > 0:
-                g = group[row]
-                f_new *= x
-                m_new *= x
-                for j in range(to_phi.shape[1]):
-                    to_W[row, j] += f_new * filters[g, b, j] + m_new * to_phi[b, j]
-        filtered_back(groups, filters, b, to_phi)
+            lit = by_f * (lines[F_NEW, row] - lines[F_LOST, row] * before)
+            lit += by_m * (lines[M_NEW, row] - lines[M_LOST, row] * before)
+            to_light[b, row] = lit if x <= one else zero
+            x = min(x, one)
+            by_f *= lines[F_KEEP, row] - x * lines[F_LOST, row]
+            to_f[b, row] = by_f + by_m * (lines[M_KEEP, row] - x * lines[M_LOST, row])
+        if groups.shape[0] > 0:
+            for row in range(light.shape[1]):
+                x = min(light[b, row], one)
+                if x > zero:
+                    g = group[row]
+                    by_f = x * (lines[F_NEW, row] - lines[F_LOST, row] * kept[b, row])
+                    by_m = x * (lines[M_NEW, row] - lines[M_LOST, row] * kept[b, row])
+                    for j in range(to_phi.shape[1]):
+                        to_W[row, j] += by_f * filters[g, b, j] + by_m * to_phi[b, j]
+            filtered_back(groups, filters, b, to_phi)
 
 
 def shine(
@@ -351,16 +352,16 @@ def shine(
     for row in range(light.shape[1]):
         before = f[b, row]
         kept[b, row] = before
-        f[b, row] = lines[row, F_KEEP] * before
+        f[b, row] = lines[F_KEEP, row] * before
     if groups.shape[0] == 0:
         for row in range(light.shape[1]):
-            mean[b, row] = lines[row, M_KEEP] * kept[b, row]
+            mean[b, row] = lines[M_KEEP, row] * kept[b, row]
     for row in range(light.shape[1]):
         x = min(light[b, row], lines.dtype.type(1.0))
         if x > 0.0:
             before = kept[b, row]
-            by_f = x * (lines[row, F_NEW] - lines[row, F_LOST] * before)
-            by_m = x * (lines[row, M_NEW] - lines[row, M_LOST] * before)
+            by_f = x * (lines[F_NEW, row] - lines[F_LOST, row] * before)
+            by_m = x * (lines[M_NEW, row] - lines[M_LOST, row] * before)
             f[b, row] += by_f
             if groups.shape[0] > 0:
                 g = group[row]
@@ -735,6 +736,7 @@ def retreat(
     by couplings, offsets, biases, decay times, thresholds, steps of ways; of no length: not asked for.
     """
     ring = to_light.shape[0]
+    now = (k + 1) % ring
     one = units[2]
     for b in range(s.shape[0]):
         for m in range(soma.shape[1]):
@@ -743,13 +745,15 @@ def retreat(
             spike = spikes[b, m]
             flag = flags[b, m]
             for at in range(way_start[m], way_start[m + 1]):
-                later = k + 1 + ways[at, STEPS]
+                later = now + ways[at, STEPS]
                 if flag & EARLY and ways[at, STEPS] > 0:
                     later -= 1
-                first = to_light[later % ring, b, ways[at, LINE]]
+                if later >= ring:
+                    later -= ring
+                first = to_light[later, b, ways[at, LINE]]
                 to_z += (one - share[at]) * first
                 if to_steps.shape[0] > 0:
-                    second = to_light[(later + 1) % ring, b, ways[at, LINE]]
+                    second = to_light[later + 1 - ring if later + 1 >= ring else later + 1, b, ways[at, LINE]]
                     to_z += share[at] * second
                     to_steps[at] += spike * (second - first)
             value = pull[b, j]
