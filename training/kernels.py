@@ -32,12 +32,13 @@ from training.rates import (
     Y_PER,
 )
 
-# Rows of loops; of somas; of somas, integers. Columns of ways of light; of lines.
+# Rows of loops; of somas; of somas, integers. Columns of ways of light. Rows of lines.
 KEEP, GAIN, KNEE, IB, KEEP_SLOPE, GAIN_SLOPE = range(6)
 THRESHOLD, REARM, PAUSE = range(3)
 LOOP, PURGE = range(2)
 LINE, STEPS = range(2)
 F_KEEP, F_NEW, F_LOST, M_KEEP, M_NEW, M_LOST = range(6)
+E, FLUX, Y, FAR, ONSET, T, V, A, ROOT, Y_WIDTH, A_WIDTH = range(11)  # rows of ``room``
 FREE, MAY, EARLY = 1, 2, 4  # bits of ``flags``: a soma is not held empty; it may spike; it did in the step's first half
 
 
@@ -72,121 +73,145 @@ def rises(
     sqrt(f kappa) in a step. KNEE is half of this; a = sqrt(u) from a^2 + 2 knee a = u at c. Near the onset, where g's slope has no bound
     and along which currents slide, x stops at the onset itself. ``by_phi``, ``by_s``: dx/dphi, dx/ds; ``risen``: gain dx/dgain.
 
-    Two passes: where is every loop above its onset, and what do those that are gain? ``room`` (3, loops + 1), ``active``: of the latter.
+    Three passes, since loops without branches run side by side: where is every loop above its onset, which cells do those that are lie
+    in, and what do they gain? ``room`` (rows, loops + 1), ``active`` (2, loops + 1): of the latter, their places and cells.
     ``units``: 0, 1/2, 1, 2, 3 in the arrays' own type, so that nothing is computed in another.
     """
     zero, half, one, two, three = units[0], units[1], units[2], units[3], units[4]
     kept = by_phi.shape[0] > 0
     size = stop - first
-    for i in range(size):
-        j = order[first + i]
-        c = loops[KEEP, j] * s[b, j]
-        after[b, j] = c
-        room[1, i] = loops[IB, j] - c
-        room[2, i] = phi[b, j]
-    if push.shape[0] > 0:
-        for i in range(size):
-            after[b, order[first + i]] += push[b, order[first + i]]
-            room[1, i] -= push[b, order[first + i]]
-    if lift.shape[0] > 0:
-        for i in range(size):
-            room[1, i] += lift[b, order[first + i]]
-    if kept:
-        for i in range(size):
-            by_phi[b, order[first + i]] = zero
-            by_s[b, order[first + i]] = loops[KEEP, order[first + i]]
-    if risen.shape[0] > 0:
-        for i in range(size):
-            risen[b, order[first + i]] = zero
+    low = order[first]  # within a span ``order`` rises
+    apart = order[stop - 1] - low != size - 1
     mirror = place[table, MIRROR] == 1
     n_level = place[table, LEVELS] - 1
     level_at = place[table, LEVEL_AT]
     per, shift = scale[table, LEVEL_PER], scale[table, SHIFT]
     for i in range(size):
-        e = room[1, i]
-        flux = room[2, i] + shift * e
-        side = -one
-        if mirror:
+        j = low + i
+        if apart:
+            j = order[first + i]
+        c = loops[KEEP, j] * s[b, j]
+        after[b, j] = c
+        room[E, i] = loops[IB, j] - c
+    if push.shape[0] > 0:
+        for i in range(size):
+            after[b, order[first + i]] += push[b, order[first + i]]
+            room[E, i] -= push[b, order[first + i]]
+    if lift.shape[0] > 0:
+        for i in range(size):
+            room[E, i] += lift[b, order[first + i]]
+    for i in range(size):
+        j = low + i
+        if apart:
+            j = order[first + i]
+        room[FLUX, i] = phi[b, j] + shift * room[E, i]
+    if mirror:
+        for i in range(size):
+            flux = room[FLUX, i]
             flux -= np.floor(flux + half)
-            y = half - abs(flux)
-            if flux >= zero:  # y falls with the flux
-                side = one
-        else:
-            y = flux - np.floor(flux)
-        x = y * per
+            room[FLUX, i] = flux
+            room[Y, i] = half - abs(flux)  # falls with a flux from 0
+    else:
+        for i in range(size):
+            flux = room[FLUX, i]
+            room[FLUX, i] = -one
+            room[Y, i] = flux - np.floor(flux)
+    if kept:
+        for i in range(size):
+            j = low + i
+            if apart:
+                j = order[first + i]
+            by_phi[b, j] = zero
+            by_s[b, j] = loops[KEEP, j]
+    if risen.shape[0] > 0:
+        for i in range(size):
+            risen[b, order[first + i]] = zero
+    count = 0
+    for i in range(size):
+        x = room[Y, i] * per
         k = min(int(x), n_level)
         t = x - np.int16(k)  # int16, or else float32 would become float64
         at = (level_at + 4 * k) & PLACE
-        c1, c2, c3 = levels[at + 1], levels[at + 2], levels[at + 3]
-        room[0, i] = e - (levels[at] + t * (c1 + t * (c2 + t * c3)))
-        room[1, i] = y
-        room[2, i] = -side * (c1 + t * (two * c2 + three * t * c3)) * per
-        room[3, i] = side
-    count = 0
-    for i in range(size):
-        active[count] = i
-        if room[0, i] > zero:
+        far = room[E, i] - (levels[at] + t * (levels[at + 1] + t * (levels[at + 2] + t * levels[at + 3])))
+        room[FAR, i] = far
+        active[0, count] = i
+        if far > zero:
             count += 1
     cell_at, n_a = place[table, CELL_AT], place[table, N_A]
     y_map, a_map = place[table, Y_MAP], place[table, A_MAP]
     y_edge, a_edge = place[table, Y_EDGE], place[table, A_EDGE]
     y_per, a_per, a_max = scale[table, Y_PER], scale[table, A_PER], scale[table, A_MAX]
     for n in range(count):
-        i = active[n] & PLACE
+        i = active[0, n] & PLACE
         j = order[first + i] & PLACE
-        far = room[0, i]
-        y = room[1, i]
+        far = room[FAR, i]
+        y = room[Y, i]
+        side = one
+        if room[FLUX, i] < zero:
+            side = -one
+        x = y * per
+        k = min(int(x), n_level)
+        t = x - np.int16(k)
+        at = (level_at + 4 * k) & PLACE
+        room[ONSET, n] = -side * (levels[at + 1] + t * (two * levels[at + 2] + three * t * levels[at + 3])) * per
         k = int(maps[(y_map + int(y * y_per)) & PLACE])
-        if y >= edges[(y_edge + 2 * k + 2) & PLACE]:
-            k += 1
+        k += y >= edges[(y_edge + 2 * k + 2) & PLACE]
         at = (y_edge + 2 * k) & PLACE
-        y_width = edges[at + 1]
-        t = (y - edges[at]) * y_width
+        room[T, n] = (y - edges[at]) * edges[at + 1]
+        room[Y_WIDTH, n] = -side * edges[at + 1]
         knee = loops[KNEE, j]
         w = math.sqrt(knee * knee + far)
-        a = far / (knee + w)
-        beyond = zero
-        if a > a_max:
-            beyond = half * (a * a - a_max * a_max)
-            a = a_max
+        whole = far / (knee + w)
+        a = min(whole, a_max)
         m = int(maps[(a_map + int(a * a_per)) & PLACE])
-        if a >= edges[(a_edge + 2 * m + 2) & PLACE]:
-            m += 1
+        m += a >= edges[(a_edge + 2 * m + 2) & PLACE]
         at = (a_edge + 2 * m) & PLACE
-        a_width = edges[at + 1]
-        v = (a - edges[at]) * a_width
-        at = (cell_at + 16 * (k * n_a + m)) & PLACE
+        room[V, n] = (a - edges[at]) * edges[at + 1]
+        room[A_WIDTH, n] = edges[at + 1]
+        room[ROOT, n] = w
+        room[A, n] = whole
+        active[1, n] = cell_at + 16 * (k * n_a + m)
+    for n in range(count):
+        i = active[0, n] & PLACE
+        at = active[1, n] & PLACE
+        j = order[first + i] & PLACE
+        far = room[FAR, i]
+        t = room[T, n]
+        v = room[V, n]
+        whole = room[A, n]
+        a = min(whole, a_max)
+        beyond = half * (whole * whole - a * a)
+        gain = loops[GAIN, j]
         t2 = t * t
         v2 = v * v
         p0 = (cells[at] + t * cells[at + 1]) + t2 * (cells[at + 2] + t * cells[at + 3])
         p1 = (cells[at + 4] + t * cells[at + 5]) + t2 * (cells[at + 6] + t * cells[at + 7])
         p2 = (cells[at + 8] + t * cells[at + 9]) + t2 * (cells[at + 10] + t * cells[at + 11])
         p3 = (cells[at + 12] + t * cells[at + 13]) + t2 * (cells[at + 14] + t * cells[at + 15])
-        gain = loops[GAIN, j]
         added = gain * ((p0 + v * p1) + v2 * (p2 + v * p3) + beyond)
-        if added >= far:
-            after[b, j] += far
-            if kept:
-                by_phi[b, j] = -room[2, i]
-                by_s[b, j] = loops[KEEP, j] * shift * room[2, i]
-        elif added > zero:
-            after[b, j] += added
-            if risen.shape[0] > 0:
-                risen[b, j] = added
-            if kept:
-                t_2 = two * t
-                t_3 = three * t2
-                q0 = cells[at + 1] + t_2 * cells[at + 2] + t_3 * cells[at + 3]
-                q1 = cells[at + 5] + t_2 * cells[at + 6] + t_3 * cells[at + 7]
-                q2 = cells[at + 9] + t_2 * cells[at + 10] + t_3 * cells[at + 11]
-                q3 = cells[at + 13] + t_2 * cells[at + 14] + t_3 * cells[at + 15]
-                by_a = (p1 + two * v * p2 + three * v2 * p3) * a_width
-                if beyond > zero:
-                    by_a = far / (knee + w)
-                by_far = half * by_a / w
-                by_flux = -room[3, i] * ((q0 + v * q1) + v2 * (q2 + v * q3)) * y_width - by_far * room[2, i]
-                by_phi[b, j] = gain * by_flux
-                by_s[b, j] = loops[KEEP, j] * (one - gain * (by_far + shift * by_flux))
+        after[b, j] += max(min(added, far), zero)
+        if risen.shape[0] > 0 and zero < added < far:
+            risen[b, j] = added
+        if kept:
+            t_2 = two * t
+            t_3 = three * t2
+            q0 = cells[at + 1] + t_2 * cells[at + 2] + t_3 * cells[at + 3]
+            q1 = cells[at + 5] + t_2 * cells[at + 6] + t_3 * cells[at + 7]
+            q2 = cells[at + 9] + t_2 * cells[at + 10] + t_3 * cells[at + 11]
+            q3 = cells[at + 13] + t_2 * cells[at + 14] + t_3 * cells[at + 15]
+            by_a = (p1 + two * v * p2 + three * v2 * p3) * room[A_WIDTH, n]
+            by_a = whole if beyond > zero else by_a
+            onset = room[ONSET, n]
+            by_far = half * by_a / room[ROOT, n]
+            by_flux = ((q0 + v * q1) + v2 * (q2 + v * q3)) * room[Y_WIDTH, n] - by_far * onset
+            to_phi = gain * by_flux
+            to_s = one - gain * (by_far + shift * by_flux)
+            if added >= far:
+                to_phi = -onset
+                to_s = shift * onset
+            if added > zero:
+                by_phi[b, j] = to_phi
+                by_s[b, j] = loops[KEEP, j] * to_s
 
 
 def events(
@@ -224,10 +249,10 @@ def events(
                 v = to_f[at]
                 before = f[b, j]
                 if last[b, j] < k:
-                    before *= lines[j, F_KEEP] ** (k - last[b, j])
-                to_m[at] = v * (lines[j, M_NEW] - lines[j, M_LOST] * before)
-                to_f[at] = v * (lines[j, F_NEW] - lines[j, F_LOST] * before)
-                f[b, j] = lines[j, F_KEEP] * before + to_f[at]
+                    before *= lines[F_KEEP, j] ** (k - last[b, j])
+                to_m[at] = v * (lines[M_NEW, j] - lines[M_LOST, j] * before)
+                to_f[at] = v * (lines[F_NEW, j] - lines[F_LOST, j] * before)
+                f[b, j] = lines[F_KEEP, j] * before + to_f[at]
                 last[b, j] = k + 1
     return n
 
@@ -281,28 +306,29 @@ def shine_back(
     to_W: Any,
 ) -> None:
     """:func:`shine` backwards. ``to_mean``: gradient by the lines' means; ``to_f``: by their fluxes, changed. ``to_light`` is filled."""
+    zero, one = lines.dtype.type(0.0), lines.dtype.type(1.0)
     for b in range(to_phi.shape[0]):
         for row in range(light.shape[1]):
             before = kept[b, row]
             by_f = to_f[b, row]
             by_m = to_mean[b, row]
-            f_new = lines[row, F_NEW] - lines[row, F_LOST] * before
-            m_new = lines[row, M_NEW] - lines[row, M_LOST] * before
             x = light[b, row]
-            to_light[b, row] = 0.0
-            if x <= 1.0:
-                to_light[b, row] = by_f * f_new + by_m * m_new
-            x = min(x, lines.dtype.type(1.0))
-            to_f[b, row] = by_f * (lines[row, F_KEEP] - x * lines[row, F_LOST]) + by_m * (
-                lines[row, M_KEEP] - x * lines[row, M_LOST]
-            )
-            if x > 0.0 and groups.shape[0] > 0:
-                g = group[row]
-                f_new *= x
-                m_new *= x
-                for j in range(to_phi.shape[1]):
-                    to_W[row, j] += f_new * filters[g, b, j] + m_new * to_phi[b, j]
-        filtered_back(groups, filters, b, to_phi)
+            lit = by_f * (lines[F_NEW, row] - lines[F_LOST, row] * before)
+            lit += by_m * (lines[M_NEW, row] - lines[M_LOST, row] * before)
+            to_light[b, row] = lit if x <= one else zero
+            x = min(x, one)
+            by_f *= lines[F_KEEP, row] - x * lines[F_LOST, row]
+            to_f[b, row] = by_f + by_m * (lines[M_KEEP, row] - x * lines[M_LOST, row])
+        if groups.shape[0] > 0:
+            for row in range(light.shape[1]):
+                x = min(light[b, row], one)
+                if x > zero:
+                    g = group[row]
+                    by_f = x * (lines[F_NEW, row] - lines[F_LOST, row] * kept[b, row])
+                    by_m = x * (lines[M_NEW, row] - lines[M_LOST, row] * kept[b, row])
+                    for j in range(to_phi.shape[1]):
+                        to_W[row, j] += by_f * filters[g, b, j] + by_m * to_phi[b, j]
+            filtered_back(groups, filters, b, to_phi)
 
 
 def shine(
@@ -326,16 +352,16 @@ def shine(
     for row in range(light.shape[1]):
         before = f[b, row]
         kept[b, row] = before
-        f[b, row] = lines[row, F_KEEP] * before
+        f[b, row] = lines[F_KEEP, row] * before
     if groups.shape[0] == 0:
         for row in range(light.shape[1]):
-            mean[b, row] = lines[row, M_KEEP] * kept[b, row]
+            mean[b, row] = lines[M_KEEP, row] * kept[b, row]
     for row in range(light.shape[1]):
         x = min(light[b, row], lines.dtype.type(1.0))
         if x > 0.0:
             before = kept[b, row]
-            by_f = x * (lines[row, F_NEW] - lines[row, F_LOST] * before)
-            by_m = x * (lines[row, M_NEW] - lines[row, M_LOST] * before)
+            by_f = x * (lines[F_NEW, row] - lines[F_LOST, row] * before)
+            by_m = x * (lines[M_NEW, row] - lines[M_LOST, row] * before)
             f[b, row] += by_f
             if groups.shape[0] > 0:
                 g = group[row]
@@ -710,6 +736,7 @@ def retreat(
     by couplings, offsets, biases, decay times, thresholds, steps of ways; of no length: not asked for.
     """
     ring = to_light.shape[0]
+    now = (k + 1) % ring
     one = units[2]
     for b in range(s.shape[0]):
         for m in range(soma.shape[1]):
@@ -718,13 +745,15 @@ def retreat(
             spike = spikes[b, m]
             flag = flags[b, m]
             for at in range(way_start[m], way_start[m + 1]):
-                later = k + 1 + ways[at, STEPS]
+                later = now + ways[at, STEPS]
                 if flag & EARLY and ways[at, STEPS] > 0:
                     later -= 1
-                first = to_light[later % ring, b, ways[at, LINE]]
+                if later >= ring:
+                    later -= ring
+                first = to_light[later, b, ways[at, LINE]]
                 to_z += (one - share[at]) * first
                 if to_steps.shape[0] > 0:
-                    second = to_light[(later + 1) % ring, b, ways[at, LINE]]
+                    second = to_light[later + 1 - ring if later + 1 >= ring else later + 1, b, ways[at, LINE]]
                     to_z += share[at] * second
                     to_steps[at] += spike * (second - first)
             value = pull[b, j]

@@ -96,7 +96,7 @@ class Stretch:
         outside, inside, table = wire.outside, wire.own, twin.rates
         filters, filters_own = outside.start(state.f), inside.start(state.f_own)
         phi, more = np.empty((B, n), dtype=dtype), np.empty((B, n), dtype=dtype)
-        rooms = np.empty((4, n + 1), dtype=dtype), np.empty(n + 1, dtype=np.int64)
+        rooms = np.empty((kernels.A_WIDTH + 1, n + 1), dtype=dtype), np.empty((2, n + 1), dtype=np.int64)
         # Products with whole matrices: then it goes a step at a time.
         alone = self.alone = wire.dense or self.dense_mean is not None or (own and not len(inside.groups))
         given = np.zeros((0, B, n), dtype=dtype)
@@ -203,7 +203,7 @@ class Stretch:
             if found <= count:
                 break
             self.twin.most_events = count = found + found // 8
-        self.f_after = f * lines.answers[:, kernels.F_KEEP] ** (T - last)
+        self.f_after = f * lines.answers[kernels.F_KEEP] ** (T - last)
         self.dense_mean: np.ndarray | None = None
         if not len(lines.groups) and len(lines):
             mean, f = np.empty((T, B, len(lines)), dtype=dtype), state.f
@@ -213,8 +213,8 @@ class Stretch:
             at = (step, sample, self.line[:found])
             added[at], told[at] = self.to_f[:found], self.to_m[:found]
             for k in range(T):
-                mean[k] = lines.answers[:, kernels.M_KEEP] * f + told[k]
-                f = lines.answers[:, kernels.F_KEEP] * f + added[k]
+                mean[k] = lines.answers[kernels.M_KEEP] * f + told[k]
+                f = lines.answers[kernels.F_KEEP] * f + added[k]
             self.dense_mean = mean
 
     def back(self, adjoint: Adjoint, to_outputs: np.ndarray | None, to_s: Any, to_z: Any, first: int) -> None:
@@ -235,6 +235,8 @@ class Stretch:
         slope = np.empty((B, neurons), dtype=dtype)
         none = np.zeros((0, 0), dtype=dtype)
         ring = adjoint.to_light.shape[0]
+        # Laid out anew: a product with a transposed view costs a quarter more.
+        W_back, C_back = np.ascontiguousarray(inside.W.T), np.ascontiguousarray(model.C.T)
         for k in range(self.T - 1, -1, -1):
             if twin.truncate and (first + k + 1) % twin.truncate == 0:
                 adjoint.cut()
@@ -290,7 +292,7 @@ class Stretch:
             )
             adjoint.pull, back = back, pull
             if wire.dense:
-                adjoint.pull += np.matmul(to_phi, model.C.T, out=more)
+                adjoint.pull += np.matmul(to_phi, C_back, out=more)
             if self.dense_mean is None:
                 feed_back(
                     k,
@@ -313,7 +315,7 @@ class Stretch:
                     inside.groups,
                     out.feeds[1],
                     to_phi,
-                    np.matmul(to_phi, inside.W.T, out=to_mean),
+                    np.matmul(to_phi, W_back, out=to_mean),
                     adjoint.to_f,
                     adjoint.to_light[(first + k) % ring],
                     out.W[1],

@@ -49,7 +49,7 @@ def answers(rows: np.ndarray, dt: float) -> np.ndarray:
 
 
 class Lines:
-    """Lines of one kind, from outside or own. ``answers``: (lines, 6); ``group`` of each; ``groups``: (groups, 2), keeps of flux and mean.
+    """Lines of one kind, from outside or own. ``answers``: (6, lines); ``group`` of each; ``groups``: (groups, 2), keeps of flux and mean.
 
     ``groups`` is empty if there are more than MOST_GROUPS: then products with all weights are taken. ``det``: its detectors;
     ``flat``: their places in W (line, loop), one for each if ``alone``.
@@ -63,7 +63,7 @@ class Lines:
         self.alone = len(np.unique(self.flat)) == len(self.flat)
         self.W = np.zeros((len(rows), n), dtype=dtype)
         exact = answers(rows, dt)
-        self.answers = exact.astype(self.dtype)
+        self.answers = np.ascontiguousarray(exact.T).astype(self.dtype)
         groups, self.group = np.unique(exact[:, (kernels.F_KEEP, kernels.M_KEEP)], axis=0, return_inverse=True)
         self.group = self.group.reshape(-1)
         self.groups = (groups if len(groups) <= MOST_GROUPS else groups[:0]).astype(self.dtype)

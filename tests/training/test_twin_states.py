@@ -62,11 +62,12 @@ def test_rates_are_those_of_the_engines(kind):
     loops[kernels.KEEP], loops[kernels.GAIN], loops[kernels.IB] = 1.0, gain, ib  # so small a step that i is ib - s
     out = [np.zeros((many, 1)) for _ in range(3)]
     none = np.zeros((0, 0))
-    units, order, active = model.model.units, np.zeros(1, dtype=np.int64), np.zeros(2, dtype=np.int64)
+    units, order, active = model.model.units, np.zeros(1, dtype=np.int64), np.zeros((2, 2), dtype=np.int64)
+    room = np.zeros((kernels.A_WIDTH + 1, 2))
     shifted = phi + table.offset[0]
     for b in range(many):
         compiled("rises")(
-            b, 0, 1, 0, order, s, shifted, none, none, loops, *table[:-1], units, np.zeros((4, 2)), active, *out, none
+            b, 0, 1, 0, order, s, shifted, none, none, loops, *table[:-1], units, room, active, *out, none
         )  # fmt: skip
     active_ones = 0
     for b in range(many):
