@@ -177,7 +177,7 @@ class Storage:
             quanta has some 400 (arXiv 2311.05881). None: any value.
         rounding: what becomes of changes that are no whole number of levels. ``"nearest"``: rounded; below half a level
             nothing happens. ``"stochastic"``: at random, so that the mean is right. ``"hidden"``: summed up beside the memory.
-        keep_sign: True: no value changes its sign; one of 0 stays.
+        keep_sign: True: no value changes its sign; one of 0 stays. A range without 0 keeps signs by itself.
         gain: what a value does in the network over what is held here, a number other than 0: a deviation of a chip. Rules, bounds,
             levels and all that is recorded speak of what is held.
 
@@ -507,11 +507,16 @@ def _columns(
     a = plan.arrays
     sites = _table(SITE_PLAN, len(rows))
     values: list[float] = []
+    faults: list[str] = []
     for i, ((neuron, loop, kind, place), r, site, value) in enumerate(rows):
         each = given[r]
         storage, it = each.storage_of(site), sites[i]
         low, high = storage.low, storage.high
-        if storage.keep_sign:
+        if storage.keep_sign and value * storage.gain * (low if low > 0.0 else min(high, 0.0)) < 0.0:
+            faults.append(
+                f"{names[r]}: {site} is {value:g}, and a memory from {low:g} to {high:g} cannot keep its sign; give another range"
+            )
+        if storage.keep_sign and low <= 0.0 <= high:
             low, high = (max(low, 0.0), high) if value / storage.gain > 0 else (low, min(high, 0.0))
             if value == 0:
                 low = high = 0.0
@@ -528,6 +533,8 @@ def _columns(
         mine[V_WEIGHT] = mine[V_CHANGE] = held
         mine[V_HIDDEN] = hidden
         values += mine
+    if faults:
+        raise InputError(faults[:20])
     neurons = np.array([row[0][0] for row in rows], dtype=np.int64)
     of_neurons = np.searchsorted(neurons, np.arange(len(a.soma) + 1)).astype(np.int64)
     of_detectors = np.full(len(plan.detector_ids), -1, dtype=np.int64)

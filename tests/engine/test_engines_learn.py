@@ -413,6 +413,9 @@ def test_nonsense():
         "learns already": [rule.on(synapses="s0"), rule.on(synapses="*")],
         "tau_plus: the time constant of x": PairRule(tau_plus=-1.0).on(synapses="*"),
         "lr: 'a' is not a number": PairRule(lr="a").on(synapses="*"),
+        "s0 is 1, and a memory from -2 to -1 cannot keep its sign": rule.on(
+            synapses="s0", storage=Storage(-2.0, -1.0, keep_sign=True)
+        ),
     }
     for what, learning in bad.items():
         with pytest.raises(InputError, match=what):
