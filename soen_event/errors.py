@@ -36,3 +36,7 @@ def checked_path(value: Any, place: str) -> Path:
     if not isinstance(value, str | os.PathLike) or "\0" in str(value):
         raise InputError(f"{place}: {value!r} is no path; give that of a file")
     return Path(value)
+
+
+class NonFiniteError(InputError):
+    """A learnt value, an output or a signal that is no finite number."""

@@ -243,7 +243,8 @@ class Plasticity:
         couplings: ids of couplings (``"d1->n1"``) whose J it changes, or a pattern.
         post: id of the neuron whose spikes it learns from, by default the only one to which the site leads; or a mapping from ids of sites.
         storage: what its values are held in; or a mapping from ids of sites, where those that it does not name have any value.
-        max_norm: largest root of the sum of squares of the values of one neuron; after every change they are scaled down to it.
+        max_norm: largest root of the sum of squares of the values of one neuron; after every change they are scaled down to it, on levels
+            towards 0. Range and levels come first: where 0 is none of them, the norm may be exceeded.
         rate: factor of all changes; ``clip``: largest magnitude of one change; ``begins``, ``ends``: ns, between which
             changes are made (variables go on). All four can be changed during a run.
         name: to speak of it by; by default the name of the rule's class, with a number if there are several.

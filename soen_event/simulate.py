@@ -17,7 +17,7 @@ import numpy as np
 
 from soen_event.engine import state as engine_state
 from soen_event.engine.state import COUNTS, FOREVER, NEXT_PHOTON, NOW, State
-from soen_event.errors import InputError, nearest
+from soen_event.errors import InputError, NonFiniteError, nearest
 from soen_event.plan import Plan, lower
 from soen_event.units import is_number, ns_to_fs, parse
 
@@ -891,7 +891,7 @@ class Simulation:
             site, when = int(log["write_site"][k]), int(log["write_fs"][k]) * 1e-6
             log = {**log, **{name: log[name][keep] for name in _TABLES["writes"].values()}}
             self._append(log)
-            raise InputError(
+            raise NonFiniteError(
                 f"{how.names[how.sites[site].rule]}: {how.site_ids[site]} was asked for a change that is no finite number, at {when:g} ns; "
                 f"no such change was made; look at its variables with Simulation.site({how.site_ids[site]!r})"
             )

@@ -323,11 +323,11 @@ def no_dead_time(fate):
 
 
 def always_fires(fires):
-    return lambda self, now: self.current() > 0.05
+    return lambda self, now, pushed: self.current() > 0.05
 
 
 def fires_at_will(fires):
-    return lambda self, now: self.current() > 0.05 and now >= self.ready_fs
+    return lambda self, now, pushed: self.current() > 0.05 and now >= self.ready_fs
 
 
 def heavier(quantum_in):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from soen_event.errors import InputError
+from soen_event.errors import InputError, NonFiniteError
 
 __all__ = [
     "ConnectionNotFoundError",
@@ -26,10 +26,6 @@ class InvalidLayerError(InputError):
 
 class DimensionMismatchError(InputError):
     """Samples, channels, targets or outputs of which there are not as many as there should be."""
-
-
-class NonFiniteError(InputError):
-    """A learnt value, an output or a signal that is no finite number."""
 
 
 class LearningWarning(UserWarning):

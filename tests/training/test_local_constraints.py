@@ -91,8 +91,9 @@ def memories(draw):
 )
 def test_after_every_write_everything_holds_s0_r7(storage, weights, pushes, norm, clip, rule, seed):
     """S0.R7: range, levels, sign after every row of rec.writes; the norm after every moment; clip bounds each change."""
-    if norm is not None and storage.low * storage.high > 0:
-        norm = None  # where no value near 0 is allowed, the range comes first
+    place = 0.0 if storage.levels is None else -storage.low / storage.step
+    if norm is not None and (storage.low * storage.high > 0 or abs(place - round(place)) > 1e-9):
+        norm = None  # where no value near 0 is allowed, the range and the levels come first
     net = network(weights)
     signals = []
     if isinstance(rule, Push):

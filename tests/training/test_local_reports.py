@@ -168,7 +168,7 @@ def test_numbers_that_are_not_finite_s0_r8():
             site.x = site.x * 1e200 + 1e200
             site.change += site.x - site.x * 10.0
 
-    with pytest.raises(NonFiniteError, match=r"Wild: s\d\.\d has become (nan|-inf|inf) in epoch 0, sample"):
+    with pytest.raises(NonFiniteError, match=r"Wild: s\d\.\d was asked for a change that is no finite number, at"):
         trainer(Wild(), Storage()).fit(X, epochs=3)
 
 
