@@ -49,9 +49,9 @@ import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from types import CodeType, FunctionType, SimpleNamespace
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -297,7 +297,8 @@ class Plasticity:
         return self.storage.get(site, Storage()) if isinstance(self.storage, Mapping) else self.storage
 
 
-class Learning(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Learning:
     """All rules and sites of a Plan, lowered. Sites are sorted by neuron, then by loop, kind and place."""
 
     sites: np.ndarray  # SITE_PLAN records
@@ -326,10 +327,15 @@ class Learning(NamedTuple):
                 out[r] = made(hooks[hook], self.fields[r], self.parameters[r], f"{self.names[r]}.{hook}")
         return out
 
-    @property
+    @cached_property
     def signals(self) -> set[str]:
         """Names of the signals that are heard."""
         return {name[3:] for hooks in self.hooks for name in hooks if name not in _HOOKS}
+
+    @cached_property
+    def index(self) -> Mapping[str, int]:
+        """Row of every site by its id."""
+        return {site: i for i, site in enumerate(self.site_ids)}
 
     @property
     def digest(self) -> bytes:
@@ -386,15 +392,13 @@ class Learning(NamedTuple):
 
     def held(self, i: int, value: float) -> float:
         """What the memory of the site in row ``i`` holds of a value: within its bounds, on the nearest level."""
-        it = self.sites[i]
-        how = NEAREST if it.step > 0 else FREE
-        return stored(value, 0.0, value, float(it.low), float(it.high), float(it.step), how, 0.0)[0]
+        return _nearest(self.sites[i], value)[0]
 
     def row(self, site: str) -> int:
         """The row of a site by its id."""
-        if site not in self.site_ids:
+        if site not in self.index:
             raise InputError(f"no site {site!r} learns{nearest(str(site), self.site_ids)}")
-        return self.site_ids.index(site)
+        return self.index[site]
 
 
 def nothing_learns(loops: int, detectors: int, neurons: int) -> Learning:
@@ -528,8 +532,7 @@ def _columns(
             it.post = a.out_loop[place]
         it.key, it.step, it.rounding, it.gain = part_key(site), storage.step, storage.code, storage.gain
         it.low, it.high = _on_levels(low, high, storage)
-        value = _held(it, value)
-        held, hidden = stored(value, 0.0, value, it.low, it.high, it.step, NEAREST if it.step > 0 else FREE, 0.0)
+        held, hidden = _nearest(it, _held(it, value))
         mine = [0.0] * len(fields[r])
         mine[V_WEIGHT] = mine[V_CHANGE] = held
         mine[V_HIDDEN] = hidden
@@ -812,6 +815,12 @@ def _fluxon_faults(plan: Plan, given: Sequence[Plasticity], names: list[str], ro
                 f"{names[r]}: sites on {plan.loop_ids[loop]} hear its fluxons and learn from different neurons; give them one"
             )
     return faults
+
+
+def _nearest(it: Any, value: float) -> tuple[float, float]:
+    """What the memory of a site (a SITE_PLAN record) holds of a value: within its bounds, on the nearest level; and its hidden sum."""
+    rounding = NEAREST if it.step > 0 else FREE
+    return stored(value, 0.0, value, float(it.low), float(it.high), float(it.step), rounding, 0.0)
 
 
 def _held(it: Any, value: float) -> float:

@@ -256,7 +256,7 @@ class Simulation:
     @property
     def now(self) -> float:
         """Time up to which everything has happened, ns."""
-        return max(int(self._engine.state().cursor[NOW]), self._until_fs) * 1e-6
+        return self._passed_fs() * 1e-6
 
     @property
     def event_count(self) -> int:
@@ -367,7 +367,7 @@ class Simulation:
         given = synapse.items() if isinstance(synapse, Mapping) else [(synapse, times)]
         if isinstance(synapse, Mapping) and times is not None:
             raise InputError("Simulation.inject: times come twice; give them in the mapping alone")
-        floor = max(int(self._engine.state().cursor[NOW]), self._until_fs)
+        floor = self._passed_fs()
         fs, rows, faults = [], [], []
         for name, train in given:
             try:
@@ -457,19 +457,19 @@ class Simulation:
                 values[:] = float(number)
             else:
                 values[index[neuron]] = float(number)
-        fs = self._passed_fs()
+        now = fs = self._passed_fs()
         if at is not None:
-            faults += _time_faults(f"{where}.at", at)
-            if not faults and int(np.rint(float(at) * 1e6)) < fs:
-                faults.append(
-                    f"{where}.at: {at!r} ns is before now ({fs * 1e-6} ns); a signal cannot be sent into the past"
-                )
+            late = _time_faults(f"{where}.at", at)
+            fs = fs if late else int(np.rint(float(at) * 1e6))
+            if fs < now:
+                late = [f"{where}.at: {at!r} ns is before now ({now * 1e-6} ns); a signal cannot be sent into the past"]
+            faults += late
         if faults:
             raise InputError(faults)
         if at is None:
             self._broadcast(fs, name, values)
         else:
-            self._signals.append((int(np.rint(float(at) * 1e6)), name, values))
+            self._signals.append((fs, name, values))
             self._signals.sort(key=lambda each: each[0])  # signals of one time in the order in which they were given
 
     def _passed_fs(self) -> int:
@@ -519,7 +519,7 @@ class Simulation:
         from soen_event.engine.program import set_sites
 
         where, how = "Simulation.set_learnt", self.plan.learning
-        index = {site: i for i, site in enumerate(how.site_ids)}
+        index = how.index
         faults = [
             f"{where}: there is no site {site!r}{nearest(str(site), index)}" for site in values if site not in index
         ]
@@ -638,7 +638,7 @@ class Simulation:
         from soen_event.engine.program import set_coupling, set_weight
 
         state = self._engine.state()
-        now = max(int(state.cursor[NOW]), self._until_fs)
+        now = self._passed_fs()
         self._collect()
         program = set_weight if what == "weight" else set_coupling
         self._append(program(self.plan, state, place, float(value), now, self._traced()))
@@ -679,7 +679,7 @@ class Simulation:
             self._header = {**self._header, "network_digest": plan.digest}
             plan = _learning(plan, self.plan.rules)
         state = self._engine.state()
-        now = max(int(state.cursor[NOW]), self._until_fs)
+        now = self._passed_fs()
         self._collect()
         until_now = _Change(self.plan, state, now, self._traced())  # with the old bias
         until_now.touch(k)
@@ -903,7 +903,7 @@ class Simulation:
     def _progress(self) -> dict[str, Any]:
         state = self._engine.state()
         loops = state.loops
-        now = max(int(state.cursor[NOW]), self._until_fs)
+        now = self._passed_fs()
         more = unfinished_fluxons(self.plan, state, now)
         counts = dict(zip(COUNTS, (int(c) for c in state.counts), strict=True))
         counts["fluxons"] += int(more.sum())

@@ -1,27 +1,17 @@
 """The snippets of the documents run, and do what is said of them."""
 
-import re
 from pathlib import Path
 
 import numpy as np
+from snippets import run
 
 DOCS = Path(__file__).parent.parent / "docs"
-
-
-def run(name):
-    """All Python blocks of a document, one after the other, in one scope."""
-    scope = {}
-    blocks = re.findall(r"```python\n(.*?)```", (DOCS / name).read_text(), re.S)
-    assert blocks
-    for block in blocks:
-        exec(compile(block, name, "exec"), scope)
-    return scope
 
 
 def test_s1_17_saving_and_speed(tmp_path, monkeypatch):
     """S1.17: the chapter on saving runs: a continued run equals a whole one, files load, the network runs; and one on accelerators."""
     monkeypatch.chdir(tmp_path)
-    scope = run("saving_and_speed.md")
+    scope = run(DOCS / "saving_and_speed.md")
     whole, later, other = scope["whole"], scope["later"], scope["other"]
     assert later.history == whole.history and len(whole.history) == 4
     for name, array in whole.model.parameters().items():

@@ -1,11 +1,11 @@
 """Every example prints what stands beside it, draws its pictures, and the README's snippets run."""
 
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from snippets import run
 
 import soen_event as se
 
@@ -66,9 +66,7 @@ def test_no_example_is_missing():
 
 def test_readme_snippets_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    scope: dict = {}
-    for block in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S):
-        exec(compile(block, "README.md", "exec"), scope)
+    scope = run(ROOT / "README.md")
     assert len(scope["rec"].spikes["n1"]) >= 1
     assert (tmp_path / "run.h5").exists()
 

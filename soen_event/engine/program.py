@@ -13,7 +13,7 @@ from soen_event.engine.compiled import logged, new_log, new_work
 from soen_event.engine.events import LOG_COLUMNS, N_AMPLITUDES, N_TRACES, ROUNDS, settle, touch
 from soen_event.engine.jit import compile_function
 from soen_event.engine.learn import recouple, reweigh
-from soen_event.engine.state import AT_COUPLING, AT_OFFSET, AT_WEIGHT, V_CHANGE, V_HIDDEN, V_WEIGHT
+from soen_event.engine.state import AT_OFFSET, AT_WEIGHT, V_CHANGE, V_HIDDEN, V_WEIGHT
 
 if TYPE_CHECKING:
     from soen_event.engine.state import State
@@ -45,7 +45,31 @@ class _Change:
             )
         self.state.counts[:] += self.log.counts
         rows = logged(self.log)
+        self.log.used[: len(LOG_COLUMNS)] = 0
+        self.log.counts[:] = 0
         return {name: rows[name] for table in (N_TRACES, N_AMPLITUDES) for name in LOG_COLUMNS[table]}
+
+    def weight(self, k: int, weight: float) -> dict[str, np.ndarray]:
+        """Detector ``k`` has the weight ``weight`` from now on."""
+        d = int(self.records.detectors[k].loop)
+        self.touch(d)
+        compile_function(reweigh, persistent=True)(self.records, self.state, k, weight, self.now)
+        return self.settle([d])
+
+    def offset(self, d: int, more: float) -> dict[str, np.ndarray]:
+        """The flux offset of loop ``d`` grows by ``more``, Phi0."""
+        self.touch(d)
+        self.state.loops["ext"][d] += more
+        return self.settle([d])
+
+    def coupling(self, c: int, J: float) -> dict[str, np.ndarray]:
+        """Coupling ``c`` has the strength ``J`` from now on."""
+        a = self.plan.arrays
+        source, d = int(np.searchsorted(a.out_start, c, side="right") - 1), int(a.out_loop[c])
+        self.touch(source)
+        self.touch(d)
+        compile_function(recouple, persistent=True)(self.records, self.state, c, source, J)
+        return self.settle([source] if d == source else [source, d])
 
 
 def set_weight(
@@ -55,11 +79,7 @@ def set_weight(
 
     Returns trace rows of the loops that this changes, of those that ``want_trace`` (int64 per loop) asks for.
     """
-    change = _Change(plan, state, now, want_trace)
-    d = int(change.records.detectors[k].loop)
-    change.touch(d)
-    compile_function(reweigh, persistent=True)(change.records, state, k, weight, now)
-    return change.settle([d])
+    return _Change(plan, state, now, want_trace).weight(k, weight)
 
 
 def set_coupling(plan: Plan, state: State, c: int, J: float, now: int, want_trace: np.ndarray) -> dict[str, np.ndarray]:
@@ -67,14 +87,7 @@ def set_coupling(plan: Plan, state: State, c: int, J: float, now: int, want_trac
 
     Returns trace rows as :func:`set_weight` does.
     """
-    change = _Change(plan, state, now, want_trace)
-    a = plan.arrays
-    source = int(np.searchsorted(a.out_start, c, side="right") - 1)
-    d = int(a.out_loop[c])
-    change.touch(source)
-    change.touch(d)
-    compile_function(recouple, persistent=True)(change.records, state, c, source, J)
-    return change.settle([source] if d == source else [source, d])
+    return _Change(plan, state, now, want_trace).coupling(c, J)
 
 
 def set_sites(
@@ -87,23 +100,12 @@ def set_sites(
     change, how, rows = _Change(plan, state, now, want_trace), plan.learning, []
     for i, value in values.items():
         site = how.sites[i]
-        loops = [int(site.loop)]
-        if site.kind == AT_COUPLING and plan.arrays.out_loop[site.place] != site.loop:
-            loops.append(int(plan.arrays.out_loop[site.place]))
-        for d in loops:
-            change.touch(d)
+        place, gain = int(site.place), float(site.gain)
         if site.kind == AT_WEIGHT:
-            compile_function(reweigh, persistent=True)(
-                change.records, state, int(site.place), value * float(site.gain), now
-            )
+            rows.append(change.weight(place, value * gain))
         elif site.kind == AT_OFFSET:
-            state.loops["ext"][site.loop] += (value - state.sites[site.start + V_WEIGHT]) * float(site.gain)
+            rows.append(change.offset(place, (value - float(state.sites[site.start + V_WEIGHT])) * gain))
         else:
-            compile_function(recouple, persistent=True)(
-                change.records, state, int(site.place), int(site.loop), value * float(site.gain)
-            )
-        rows.append(change.settle(loops))
-        change.log.used[: len(LOG_COLUMNS)] = 0
-        change.log.counts[:] = 0
+            rows.append(change.coupling(place, value * gain))
         state.sites[[site.start + v for v in (V_WEIGHT, V_CHANGE, V_HIDDEN)]] = value
     return rows

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import simpy
+import snippets
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -616,10 +617,8 @@ def test_nonsense_in_every_verb():
 
 def test_the_snippets_of_the_docs_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    text = (Path(__file__).parents[2] / "docs" / "chips.md").read_text()
-    scope: dict = {}
-    for block in re.findall(r"```python\n(.*?)```", text, re.S):
-        exec(compile(block, "chips.md", "exec"), scope)
+    page = Path(__file__).parents[2] / "docs" / "chips.md"
+    scope, text = snippets.run(page), page.read_text()
     assert "second-hand" in capsys.readouterr().out and scope["chip"].now == 400.0
     (tmp_path / "mine.yaml").write_text(re.findall(r"```yaml\n(.*?)```", text, re.S)[0])
     assert Chip.load("mine.yaml").tau == (100.0, 1000.0)

@@ -1,7 +1,8 @@
 """docs/local_learning.md: its snippets run and do what is said, and the names that it gives are there."""
 
-import re
 from pathlib import Path
+
+from snippets import run
 
 import training.local_errors
 import training.local_wrappers
@@ -11,9 +12,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "local_learning.md"
 
 def test_the_snippets_run_and_do_what_is_said(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    scope = {}
-    for block in re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S):
-        exec(compile(block, PAGE.name, "exec"), scope)
+    scope = run(PAGE)
     assert len(scope["times"]) > 0 and scope["rec"].learnt("s0.0") == scope["values"][-1] != 0.4
     trainer, x, y = scope["trainer"], scope["x"], scope["y"]
     assert trainer.evaluate(x, y)["accuracy"] == 1.0 and max(row["val_accuracy"] for row in scope["history"]) == 1.0

@@ -23,6 +23,7 @@ from soen_event.learning import Rule
 from soen_event.physics.elementary import exp
 from training.arguments import Faults
 from training.registry import register
+from training.rules.rates import begin_anew, count_detection, count_spike
 
 __all__ = ["ForwardForward", "ForwardForwardCurrent", "sureness"]
 
@@ -33,6 +34,13 @@ def sureness(excess: float) -> float:
         return 1.0 / (1.0 + exp(-excess))
     tail = exp(excess)
     return tail / (1.0 + tail)
+
+
+def powered(y: float, p: Any) -> tuple[float, float]:
+    """y^power, for a power of 1 or 2, and its derivative."""
+    if p.power == 2.0:
+        return y * y, 2.0 * y
+    return y, 1.0
 
 
 def _judge(rule: Any, *times: str) -> None:
@@ -78,36 +86,32 @@ class ForwardForward(Rule):
     def __post_init__(self) -> None:
         _judge(self, "tau_pre", "tau_post")
 
-    @staticmethod
-    def on_detection(site: Any, p: Any) -> None:
-        site.x += 1.0
+    on_detection = staticmethod(count_detection)
 
-    @staticmethod
-    def on_spike(site: Any, p: Any) -> None:
-        site.y += 1.0
+    on_spike = staticmethod(count_spike)
 
     @staticmethod
     def on_begin(site: Any, p: Any) -> None:
-        site.x = 0.0
-        site.y = 0.0
+        begin_anew(site)
 
     @staticmethod
     def on_positive(site: Any, p: Any) -> None:
-        g, slope = site.y, 1.0
-        if p.power == 2.0:
-            g, slope = site.y * site.y, 2.0 * site.y
+        g, slope = powered(site.y, p)
         site.change += p.lr * p.sign * (1.0 - sureness((g - p.threshold) / p.width)) * slope * site.x
-        site.x = 0.0
-        site.y = 0.0
+        begin_anew(site)
 
     @staticmethod
     def on_negative(site: Any, p: Any) -> None:
-        g, slope = site.y, 1.0
-        if p.power == 2.0:
-            g, slope = site.y * site.y, 2.0 * site.y
+        g, slope = powered(site.y, p)
         site.change -= p.lr * p.sign * sureness((g - p.threshold) / p.width) * slope * site.x
-        site.x = 0.0
-        site.y = 0.0
+        begin_anew(site)
+
+
+def sample_begins(site: Any) -> None:
+    """Trace and mean begin anew."""
+    site.x = 0.0
+    site.began = site.now
+    site.before = site.current_area
 
 
 @register("rule", "forward_forward_current", "ForwardForwardCurrent")
@@ -132,34 +136,22 @@ class ForwardForwardCurrent(Rule):
     def __post_init__(self) -> None:
         _judge(self, "tau_pre")
 
-    @staticmethod
-    def on_detection(site: Any, p: Any) -> None:
-        site.x += 1.0
+    on_detection = staticmethod(count_detection)
 
     @staticmethod
     def on_begin(site: Any, p: Any) -> None:
-        site.x = 0.0
-        site.began = site.now
-        site.before = site.current_area
+        sample_begins(site)
 
     @staticmethod
     def on_positive(site: Any, p: Any) -> None:
         if site.now > site.began:
-            g, slope = (site.current_area - site.before) / (site.now - site.began), 1.0
-            if p.power == 2.0:
-                g, slope = g * g, 2.0 * g
+            g, slope = powered((site.current_area - site.before) / (site.now - site.began), p)
             site.change += p.lr * p.sign * (1.0 - sureness((g - p.threshold) / p.width)) * slope * site.x
-        site.x = 0.0
-        site.began = site.now
-        site.before = site.current_area
+        sample_begins(site)
 
     @staticmethod
     def on_negative(site: Any, p: Any) -> None:
         if site.now > site.began:
-            g, slope = (site.current_area - site.before) / (site.now - site.began), 1.0
-            if p.power == 2.0:
-                g, slope = g * g, 2.0 * g
+            g, slope = powered((site.current_area - site.before) / (site.now - site.began), p)
             site.change -= p.lr * p.sign * sureness((g - p.threshold) / p.width) * slope * site.x
-        site.x = 0.0
-        site.began = site.now
-        site.before = site.current_area
+        sample_begins(site)

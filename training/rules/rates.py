@@ -30,9 +30,41 @@ def form(rule: type, args: tuple[Any, ...], options: dict[str, Any]) -> type:
     return SAMPLED.get(rule, rule) if when == "signal" else rule
 
 
+def count_detection(site: Any, p: Any) -> None:
+    """A detection enters its trace."""
+    site.x += 1.0
+
+
+def count_spike(site: Any, p: Any) -> None:
+    """A spike enters its trace."""
+    site.y += 1.0
+
+
+def begin_anew(site: Any) -> None:
+    """Both traces are used up."""
+    site.x = 0.0
+    site.y = 0.0
+
+
+class TwoForms(Rule):
+    """A rule of lr and tau in two forms, each a class, since what a rule needs is of its class."""
+
+    def __new__(cls, *args: Any, **options: Any) -> Any:
+        return object.__new__(form(cls, args, options))
+
+    def __post_init__(self) -> None:
+        when = WHEN if type(self) in SAMPLED else WHEN[1:]
+        check(self, numbers=("lr",), taus=("tau",), choices={"when": when})
+
+    def parameters(self) -> dict[str, float]:
+        """``lr`` and ``tau``."""
+        own = super().parameters()
+        return {"lr": own["lr"], "tau": own["tau"]}
+
+
 @register("rule", "hebbian", "hebb")
 @dataclass(frozen=True)
-class Hebbian(Rule):
+class Hebbian(TwoForms):
     """Hebb's rule (S0.07): lr e^{-|dt|/tau} for every pair of a detection and a spike, or lr x y at the end of a sample.
 
     Args:
@@ -49,16 +81,6 @@ class Hebbian(Rule):
     when: str = "pairs"
     requires = frozenset({"pre", "post"})
     variables = {"x": "tau", "y": "tau"}
-
-    def __new__(cls, *args: Any, **options: Any) -> Any:
-        return object.__new__(form(cls, args, options))
-
-    def __post_init__(self) -> None:
-        check(self, numbers=("lr",), taus=("tau",), choices={"when": WHEN if type(self) is Hebbian else WHEN[1:]})
-
-    def parameters(self) -> dict[str, float]:
-        """``lr`` and ``tau``."""
-        return {"lr": self.lr, "tau": self.tau}
 
     @staticmethod
     def on_detection(site, p):
@@ -81,24 +103,18 @@ class SampledHebbian(Hebbian):
     requires = frozenset({"pre", "post", "broadcast"})
     signals = ("sample",)
 
-    @staticmethod
-    def on_detection(site, p):
-        site.x += 1.0
-
-    @staticmethod
-    def on_spike(site, p):
-        site.y += 1.0
+    on_detection = staticmethod(count_detection)
+    on_spike = staticmethod(count_spike)
 
     @staticmethod
     def on_sample(site, p):
         site.change += p.lr * site.x * site.y
-        site.x = 0.0
-        site.y = 0.0
+        begin_anew(site)
 
 
 @register("rule", "oja")
 @dataclass(frozen=True)
-class Oja(Rule):
+class Oja(TwoForms):
     """Oja's rule (S0.08): lr (C_yx - C_yy w), which for a linear neuron ends at the leading eigenvector of C_xx, of norm 1.
 
     With ``when="pairs"``, C_yx sums e^{-|dt|/tau} over pairs of a detection and a spike, and C_yy over pairs of spikes, each in both
@@ -116,16 +132,6 @@ class Oja(Rule):
     when: str = "pairs"
     requires = frozenset({"pre", "post", "weight"})
     variables = {"x": "tau", "y": "tau"}
-
-    def __new__(cls, *args: Any, **options: Any) -> Any:
-        return object.__new__(form(cls, args, options))
-
-    def __post_init__(self) -> None:
-        check(self, numbers=("lr",), taus=("tau",), choices={"when": WHEN if type(self) is Oja else WHEN[1:]})
-
-    def parameters(self) -> dict[str, float]:
-        """``lr`` and ``tau``."""
-        return {"lr": self.lr, "tau": self.tau}
 
     @staticmethod
     def on_detection(site, p):
@@ -148,19 +154,13 @@ class SampledOja(Oja):
     requires = frozenset({"pre", "post", "weight", "broadcast"})
     signals = ("sample",)
 
-    @staticmethod
-    def on_detection(site, p):
-        site.x += 1.0
-
-    @staticmethod
-    def on_spike(site, p):
-        site.y += 1.0
+    on_detection = staticmethod(count_detection)
+    on_spike = staticmethod(count_spike)
 
     @staticmethod
     def on_sample(site, p):
         site.change += p.lr * site.y * (site.x - site.y * site.weight)
-        site.x = 0.0
-        site.y = 0.0
+        begin_anew(site)
 
 
 SAMPLED: dict[type, type] = {Hebbian: SampledHebbian, Oja: SampledOja}
@@ -193,25 +193,18 @@ class BCM(Rule):
     def __post_init__(self) -> None:
         check(self, numbers=("lr",), taus=("tau",), bounds={"threshold_momentum": {"least": 0.0, "below": 1.0}})
 
-    @staticmethod
-    def on_detection(site, p):
-        site.x += 1.0
-
-    @staticmethod
-    def on_spike(site, p):
-        site.y += 1.0
+    on_detection = staticmethod(count_detection)
+    on_spike = staticmethod(count_spike)
 
     @staticmethod
     def on_sample(site, p):
         site.theta = p.threshold_momentum * site.theta + (1.0 - p.threshold_momentum) * site.y * site.y
         site.change += p.lr * site.y * (site.y - site.theta) * site.x
-        site.x = 0.0
-        site.y = 0.0
+        begin_anew(site)
 
     @staticmethod
     def on_reset(site, p):
-        site.x = 0.0
-        site.y = 0.0
+        begin_anew(site)
         site.theta = 0.0
 
 
@@ -264,19 +257,13 @@ class RewardHebbian(Rule):
         """The numbers, ``baseline`` as 0 or 1."""
         return {name: float(value) for name, value in super().parameters().items()}
 
-    @staticmethod
-    def on_detection(site, p):
-        site.x += 1.0
-
-    @staticmethod
-    def on_spike(site, p):
-        site.y += 1.0
+    on_detection = staticmethod(count_detection)
+    on_spike = staticmethod(count_spike)
 
     @staticmethod
     def on_reward(site, p):
         site.change += p.lr * advantage(site, p) * site.x * site.y
-        site.x = 0.0
-        site.y = 0.0
+        begin_anew(site)
 
 
 @register("rule", "reward_oja")
@@ -289,5 +276,4 @@ class RewardOja(RewardHebbian):
     @staticmethod
     def on_reward(site, p):
         site.change += p.lr * advantage(site, p) * site.y * (site.x - site.y * site.weight)
-        site.x = 0.0
-        site.y = 0.0
+        begin_anew(site)
